@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Ranks that differ, do not come, or are told to stop. */
+#include <pthread.h>
+#include <string.h>
+#include <time.h>
+
+#include "conform_move.h"
+
+static const struct mv_scene SMALL = {.ranks = 3, .slots = 3, .shared = 1, .top_k = 2, .tokens = 9};
+
+static double seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+struct station {
+    struct cf_setup setup;
+    struct mv_trip trip;
+    struct mv_tokens tokens[MV_RANKS];
+    sluice_context *context;
+};
+
+static struct station *arrive(int32_t rank, const sluice_comm *comm, const struct mv_scene *scene,
+                              int64_t timeout_ns)
+{
+    static _Thread_local struct station station;
+    mv_setup(scene, comm, &station.setup);
+    station.setup.config.timeout_ns = timeout_ns;
+    station.context = cf_open(&station.setup);
+    for (int32_t r = 0; r < scene->ranks; r++)
+        mv_draw(scene, r, &station.tokens[r]);
+    mv_start(&station.trip, scene, station.context, rank, &station.tokens[rank]);
+    station.trip.row_count = station.setup.needs.fixed_rows;
+    return &station;
+}
+
+static void whole_trip(struct station *station)
+{
+    EXPECT_OK(station->context, mv_dispatch(&station->trip));
+    mv_compute(&station->trip, station->tokens);
+    EXPECT_OK(station->context, mv_combine(&station->trip));
+    mv_check_out(&station->trip, station->tokens);
+}
+
+/* The verdict that everybody lives, after a fault. */
+static void set_all(struct station *station, const sluice_comm *comm, int64_t generation)
+{
+    static const uint8_t ALIVE[MV_RANKS] = {1, 1, 1, 1, 1, 1, 1, 1};
+    const sluice_ranks ranks = {sizeof ranks, .generation = generation, .alive = ALIVE, .comm = comm};
+    EXPECT_OK(station->context, cf_ranks()->set(station->context, &ranks, NULL));
+}
+
+static void mismatch_rank(int32_t rank, int32_t size, const sluice_comm *comm, const void *what)
+{
+    (void)size;
+    bool by_lane = *(const bool *)what;
+    struct station *station = arrive(rank, comm, &SMALL, 2000000000);
+    if (by_lane)
+        station->trip.lane = rank == 1;
+    else
+        station->trip.layer = rank == 1;
+    sluice_status status = mv_dispatch(&station->trip);
+    EXPECT(station->context, status, SLUICE_MISMATCH, "rank");
+    sluice_fault fault = {.struct_size = sizeof fault};
+    EXPECT_OK(station->context, cf_ranks()->poll(station->context, &fault));
+    CHECK_EQ(fault.kind, SLUICE_FAULT_MISMATCH, "kind of the fault");
+    cf_meet();
+    station->trip.layer = station->trip.lane = 0;
+    status = mv_dispatch(&station->trip);
+    CHECK(status != SLUICE_OK, "a context dispatched after a mismatch, before ranks were set");
+    cf_meet();
+    set_all(station, comm, 1);
+    cf_meet();
+    whole_trip(station);
+    cf_api->close(station->context);
+}
+
+static void mismatch(const void *what)
+{
+    cf_run_ranks(SMALL.ranks, mismatch_rank, what);
+}
+
+static void config_rank(int32_t rank, int32_t size, const sluice_comm *comm, const void *what)
+{
+    (void)size;
+    int32_t member = *(const int32_t *)what;
+    struct cf_setup setup;
+    mv_setup(&SMALL, comm, &setup);
+    setup.config.timeout_ns = 3000000000;
+    if (rank == 2) {
+        setup.config.seed += member == 0;
+        setup.transport.max_tokens += member == 1;
+        setup.router[1].top_k += member == 2;
+        setup.transport.combine_order = member == 3;
+        setup.config.copy_policy = member == 4;
+    }
+    sluice_context *context = NULL;
+    char text[512] = "";
+    sluice_status status = cf_api->open(&setup.config, &context, text, sizeof text);
+    EXPECT_TEXT(text, status, SLUICE_MISMATCH, "rank");
+    CHECK(!context, "a failed open left a context");
+}
+
+static void config_mismatch(const void *what)
+{
+    (void)what;
+    for (int32_t member = 0; member < 5; member++)
+        cf_run_ranks(SMALL.ranks, config_rank, &member);
+}
+
+static void lost_rank(int32_t rank, int32_t size, const sluice_comm *comm, const void *what)
+{
+    (void)what, (void)size;
+    struct station *station = arrive(rank, comm, &SMALL, 300000000);
+    if (rank == 1) {
+        cf_meet(); /* it comes to nothing else */
+        cf_api->close(station->context);
+        return;
+    }
+    double begin = seconds();
+    EXPECT(station->context, mv_dispatch(&station->trip), SLUICE_PEER_LOST, "1");
+    double took = seconds() - begin;
+    CHECK(took > 0.2 && took < 8, "a peer that does not come was noticed after %.2f s of 0.3", took);
+    begin = seconds();
+    sluice_status status = mv_dispatch(&station->trip);
+    CHECK(status != SLUICE_OK, "a context dispatched after a lost peer, before ranks were set");
+    CHECK(seconds() - begin < 0.2, "a broken context waits again");
+    sluice_fault fault = {.struct_size = sizeof fault};
+    EXPECT_OK(station->context, cf_ranks()->poll(station->context, &fault));
+    CHECK_EQ(fault.kind, SLUICE_FAULT_PEER, "kind of the fault");
+    CHECK_EQ(fault.op, SLUICE_OP_DISPATCH, "operation of the fault");
+    CHECK_EQ(fault.rank, 1, "rank of the fault");
+    cf_meet();
+    cf_api->close(station->context);
+}
+
+static void lost_peer(const void *what)
+{
+    cf_run_ranks(SMALL.ranks, lost_rank, what);
+}
+
+static void local_calls_rank(int32_t rank, int32_t size, const sluice_comm *comm, const void *what)
+{
+    (void)what, (void)size;
+    struct station *station = arrive(rank, comm, &SMALL, 200000000);
+    if (rank == 0) {
+        EXPECT(station->context, mv_dispatch(&station->trip), SLUICE_PEER_LOST, NULL);
+        struct cf_array *ids = cf_array(CF_I32, 3, 2), *recorder = cf_array(CF_I32, 3, 2);
+        const sluice_remap_args args = {.struct_size = sizeof args, .ids = &ids->t,
+                                        .recorder_ids = &recorder->t};
+        EXPECT_OK(station->context, cf_call_remap(station->context, &args));
+        /* The survivors go on with other ranks' help: here alone. */
+        static const uint8_t ALIVE[3] = {1, 0, 0};
+        const sluice_comm self = {.struct_size = sizeof self, .size = 1};
+        const sluice_ranks ranks = {sizeof ranks, .generation = 1, .alive = ALIVE, .comm = &self};
+        EXPECT_OK(station->context, cf_ranks()->set(station->context, &ranks, NULL));
+        EXPECT_OK(station->context, mv_dispatch(&station->trip));
+        cf_fill_bytes(station->trip.results, 0);
+        EXPECT_OK(station->context, mv_combine(&station->trip));
+        CHECK(cf_rejected(station->context, SLUICE_OP_DISPATCH) > 0,
+              "slots of dead ranks were not rejected");
+    }
+    cf_meet();
+    cf_api->close(station->context);
+}
+
+static void goes_on_alone(const void *what)
+{
+    cf_run_ranks(SMALL.ranks, local_calls_rank, what);
+}
+
+static void *stop_later(void *data)
+{
+    const struct timespec pause = {.tv_nsec = 150000000};
+    (void)nanosleep(&pause, NULL);
+    EXPECT_OK(NULL, cf_ranks()->quiesce(data));
+    return NULL;
+}
+
+static void quiesce_rank(int32_t rank, int32_t size, const sluice_comm *comm, const void *what)
+{
+    (void)what, (void)size;
+    struct station *station = arrive(rank, comm, &SMALL, 20000000000);
+    if (rank == 0) {
+        pthread_t thread;
+        CHECK(!pthread_create(&thread, NULL, stop_later, station->context), "no thread");
+        double begin = seconds();
+        EXPECT(station->context, mv_dispatch(&station->trip), SLUICE_CANCELLED, NULL);
+        CHECK(seconds() - begin < 8, "quiesce did not end the wait");
+        pthread_join(thread, NULL);
+    }
+    cf_meet();
+    set_all(station, comm, 1);
+    cf_meet();
+    whole_trip(station);
+    cf_api->close(station->context);
+}
+
+static void quiesce(const void *what)
+{
+    cf_run_ranks(SMALL.ranks, quiesce_rank, what);
+}
+
+static void small_rank(int32_t rank, int32_t size, const sluice_comm *comm, const void *what)
+{
+    (void)what, (void)size;
+    struct station *station = arrive(rank, comm, &SMALL, 3000000000);
+    EXPECT_OK(station->context, mv_count(&station->trip));
+    int64_t told = station->trip.row_count;
+    CHECK(told > 1, "the suite's scene sends nothing to rank %d", rank);
+    if (rank == 1)
+        station->trip.row_count = told - 1;
+    EXPECT(station->context, mv_send(&station->trip), SLUICE_INVALID, "1");
+    whole_trip(station);
+    cf_api->close(station->context);
+}
+
+static void small_output(const void *what)
+{
+    cf_run_ranks(SMALL.ranks, small_rank, what);
+}
+
+static void needs_comm(const void *what)
+{
+    (void)what;
+    struct cf_setup setup;
+    mv_setup(&SMALL, NULL, &setup);
+    cf_setup_rank(&setup, 0, 3);
+    sluice_context *context = NULL;
+    char text[512] = "";
+    EXPECT_TEXT(text, cf_api->open(&setup.config, &context, text, sizeof text), SLUICE_INVALID,
+                "comm");
+}
+
+static const struct cf_case CASES[] = {
+    {"fault.mismatch_layer", "ranks that dispatch different layers all get MISMATCH, and go on after set",
+     mismatch, &(const bool){false}},
+    {"fault.mismatch_lane", "ranks that dispatch on different lanes all get MISMATCH", mismatch,
+     &(const bool){true}},
+    {"fault.mismatch_config", "ranks whose configs differ do not open", config_mismatch, NULL},
+    {"fault.lost_peer", "a rank that does not come ends the wait in time, by name", lost_peer, NULL},
+    {"fault.alone", "a survivor goes on with those who live", goes_on_alone, NULL},
+    {"fault.quiesce", "quiesce ends a wait from another thread, and set goes on", quiesce, NULL},
+    {"fault.small_output", "outputs too small on one rank are INVALID on all, and nothing is stuck",
+     small_output, NULL},
+    {"fault.needs_comm", "dispatch among ranks needs callbacks", needs_comm, NULL},
+};
+CF_LIST(cf_fault_cases, CASES);

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * dispatch with fixed capacities: the same rows, and what exceeds a capacity is told. */
+#include <math.h>
+#include <string.h>
+
+#include "conform_move.h"
+
+#define SCENE(...) &(const struct mv_scene){__VA_ARGS__}
+
+static void trip_rank(int32_t rank, int32_t size, const sluice_comm *comm, const void *what)
+{
+    (void)size;
+    struct mv_scene scene = *(const struct mv_scene *)what;
+    static _Thread_local struct mv_tokens tokens[MV_RANKS];
+    struct cf_setup setup;
+    mv_setup(&scene, comm, &setup);
+    sluice_context *context = cf_open(&setup);
+    for (int32_t round = 0; round < 2; round++) {
+        struct mv_trip trip;
+        scene.seed = (uint64_t)round + 20;
+        for (int32_t r = 0; r < scene.ranks; r++)
+            mv_draw(&scene, r, &tokens[r]);
+        mv_start(&trip, &scene, context, rank, &tokens[rank]);
+        trip.row_count = setup.needs.fixed_rows;
+        EXPECT_OK(context, mv_dispatch(&trip));
+        mv_check_layout(&trip, tokens);
+        mv_check_rows(&trip, tokens);
+        mv_compute(&trip, tokens);
+        EXPECT_OK(context, mv_combine(&trip));
+        mv_check_out(&trip, tokens);
+    }
+    cf_api->close(context);
+}
+
+static void trip(const void *what)
+{
+    const struct mv_scene *scene = what;
+    cf_run_ranks(scene->ranks, trip_rank, scene);
+}
+
+/* All of each rank's tokens go to slot 0 of rank 1, so every capacity's need is known. */
+static void draw_hot(const struct mv_scene *scene, int32_t rank, struct mv_tokens *tokens)
+{
+    mv_draw(scene, rank, tokens);
+    for (int32_t t = 0; t < tokens->count; t++)
+        for (int32_t k = 0; k < mv_columns(scene); k++) {
+            tokens->slots[t][k] = k == 0 ? scene->slots + scene->shared : -1;
+            tokens->weights[t][k] = k == 0 ? 0.5F : 0;
+        }
+}
+
+struct overflow {
+    struct mv_scene scene; /* 2 ranks, `tokens` each */
+    int32_t kind;          /* capacity that is too small: 1 pair, 2 rows, 3 slot, 4 back */
+    int32_t had, needed;
+    int32_t lost[2]; /* tokens of each rank that come back as NaN */
+};
+
+static void overflow_rank(int32_t rank, int32_t size, const sluice_comm *comm, const void *what)
+{
+    (void)size;
+    const struct overflow *want = what;
+    const struct mv_scene *scene = &want->scene;
+    static _Thread_local struct mv_tokens tokens[MV_RANKS];
+    struct cf_setup setup;
+    struct mv_trip trip;
+    mv_setup(scene, comm, &setup);
+    sluice_context *context = cf_open(&setup);
+    for (int32_t r = 0; r < 2; r++)
+        draw_hot(scene, r, &tokens[r]);
+    mv_start(&trip, scene, context, rank, &tokens[rank]);
+    trip.row_count = setup.needs.fixed_rows;
+    sluice_status sent = mv_dispatch(&trip);
+    CHECK(sent == SLUICE_OK || sent == SLUICE_OVERFLOW, "dispatch gave %s", cf_status_name(sent));
+    cf_fill_bytes(trip.results, 0);
+    sluice_status back = mv_combine(&trip);
+    CHECK(back == SLUICE_OK || back == SLUICE_OVERFLOW, "combine gave %s", cf_status_name(back));
+    int32_t lost = 0;
+    for (int32_t t = 0; t < trip.mine->count; t++) {
+        bool nan = isnan(cf_get(trip.out, t, 0));
+        lost += nan;
+        for (int32_t h = 0; h < mv_width(scene); h++) {
+            CHECK(isnan(cf_get(trip.out, t, h)) == nan, "token %d of rank %d is NaN in part", t, rank);
+            CHECK(nan || cf_get(trip.out, t, h) == 0, "token %d of rank %d is wrong", t, rank);
+        }
+    }
+    CHECK_EQ(lost, want->lost[rank], "tokens of rank %d that came back as NaN", rank);
+    if (want->lost[rank])
+        CHECK(sent == SLUICE_OVERFLOW || back == SLUICE_OVERFLOW,
+              "rank %d lost tokens and no call told", rank);
+    sluice_fault fault = {.struct_size = sizeof fault};
+    EXPECT_OK(context, cf_ranks()->poll(context, &fault));
+    sluice_stats stats = {.struct_size = sizeof stats};
+    EXPECT_OK(context, cf_stats()->read(context, &stats));
+    CHECK_EQ(stats.overflows > 0, sent == SLUICE_OVERFLOW || back == SLUICE_OVERFLOW,
+             "overflows of rank %d are counted", rank);
+    if (sent == SLUICE_OVERFLOW) {
+        CHECK_EQ(fault.kind, SLUICE_FAULT_OVERFLOW, "kind of the fault on rank %d", rank);
+        CHECK_EQ(fault.capacity, want->kind, "capacity of the fault on rank %d", rank);
+        CHECK_EQ(fault.had, want->had, "had of the fault on rank %d", rank);
+        CHECK_EQ(fault.needed, want->needed, "needed of the fault on rank %d", rank);
+        CHECK(fault.count > 0, "the fault is not counted");
+    }
+    EXPECT_OK(context, cf_ranks()->clear(context));
+    EXPECT_OK(context, cf_ranks()->poll(context, &fault));
+    CHECK_EQ(fault.kind, SLUICE_FAULT_NONE, "kind of the fault after clear");
+    cf_api->close(context);
+}
+
+static void overflow(const void *what)
+{
+    cf_run_ranks(2, overflow_rank, what);
+}
+
+static void default_capacity_rank(int32_t rank, int32_t size, const sluice_comm *comm,
+                                  const void *what)
+{
+    (void)size;
+    const struct mv_scene *scene = what;
+    static _Thread_local struct mv_tokens tokens[MV_RANKS];
+    struct cf_setup setup;
+    struct mv_trip trip;
+    mv_setup(scene, comm, &setup);
+    sluice_context *context = cf_open(&setup);
+    for (int32_t r = 0; r < scene->ranks; r++)
+        draw_hot(scene, r, &tokens[r]);
+    mv_start(&trip, scene, context, rank, &tokens[rank]);
+    trip.row_count = setup.needs.fixed_rows;
+    EXPECT_OK(context, mv_dispatch(&trip));
+    mv_check_layout(&trip, tokens);
+    mv_compute(&trip, tokens);
+    EXPECT_OK(context, mv_combine(&trip));
+    mv_check_out(&trip, tokens);
+    cf_api->close(context);
+}
+
+static void default_capacity(const void *what)
+{
+    cf_run_ranks(2, default_capacity_rank, what);
+}
+
+#define BASE .ranks = 4, .slots = 3, .shared = 1, .top_k = 4, .tokens = 21, .fixed = true
+#define HOT .ranks = 2, .slots = 2, .top_k = 2, .fixed = true, .even = true, .tokens = 8
+#define OVERFLOW(...) &(const struct overflow){__VA_ARGS__}
+
+static const struct cf_case CASES[] = {
+    {"fixed.trip", "fixed dispatch gives exact dispatch's rows and sums", trip, SCENE(BASE)},
+    {"fixed.alone", "fixed dispatch of one rank", trip,
+     SCENE(.ranks = 1, .slots = 8, .shared = 2, .top_k = 4, .tokens = 30, .fixed = true)},
+    {"fixed.8_ranks", "fixed dispatch among eight ranks", trip,
+     SCENE(.ranks = 8, .slots = 2, .shared = 1, .top_k = 6, .tokens = 12, .fixed = true)},
+    {"fixed.align", "fixed dispatch starts slots at a multiple, payloads of all sorts", trip,
+     SCENE(BASE, .align = 16, .payloads = 3, .gaps = true, .wide = true)},
+    {"fixed.strided", "slots at a fixed stride", trip,
+     SCENE(BASE, .strided_layout = true, .payloads = 2)},
+    {"fixed.strided_capacity", "slots at the stride that was given", trip,
+     SCENE(BASE, .strided_layout = true, .capacity_slot = 50)},
+    {"fixed.per_rank", "fixed dispatch with per-rank sums", trip,
+     SCENE(BASE, .order = SLUICE_COMBINE_PER_RANK, .zero = true)},
+    {"fixed.default", "the default capacities hold the worst case", default_capacity,
+     SCENE(.ranks = 2, .slots = 2, .shared = 1, .top_k = 2, .fixed = true, .even = true,
+           .tokens = MV_TOKENS)},
+    {"fixed.overflow_pair", "tokens beyond capacity_pair are told and come back as NaN", overflow,
+     OVERFLOW(.scene = {HOT, .capacity_pair = 5}, .kind = 1, .had = 5, .needed = 8,
+              .lost = {3, 3})},
+    {"fixed.overflow_slot", "rows beyond capacity_slot are told and come back as NaN", overflow,
+     OVERFLOW(.scene = {HOT, .capacity_slot = 11, .strided_layout = true}, .kind = 3, .had = 11,
+              .needed = 16, .lost = {0, 5})},
+    {"fixed.overflow_rows", "rows beyond capacity_rows are told and come back as NaN", overflow,
+     OVERFLOW(.scene = {HOT, .capacity_rows = 10}, .kind = 2, .had = 10, .needed = 16,
+              .lost = {0, 6})},
+    {"fixed.overflow_back", "rows beyond capacity_back are told and come back as NaN", overflow,
+     OVERFLOW(.scene = {HOT, .capacity_back = 6}, .kind = 4, .had = 6, .needed = 8,
+              .lost = {2, 2})},
+};
+CF_LIST(cf_fixed_cases, CASES);

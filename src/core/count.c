@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "count.h"
+
+uint64_t sl_count_ids(uint64_t *counters, int32_t physical, const int32_t *ids, int64_t count)
+{
+    uint64_t rejected = 0;
+    for (int64_t i = 0; i < count; i++) {
+        if ((uint32_t)ids[i] < (uint32_t)physical)
+            counters[ids[i]]++;
+        else
+            rejected += ids[i] != -1;
+    }
+    return rejected;
+}
+
+static uint64_t count_wide(uint64_t *counters, int32_t physical, const int64_t *ids, int64_t count)
+{
+    uint64_t rejected = 0;
+    for (int64_t i = 0; i < count; i++) {
+        if ((uint64_t)ids[i] < (uint64_t)physical)
+            counters[ids[i]]++;
+        else
+            rejected += ids[i] != -1;
+    }
+    return rejected;
+}
+
+uint64_t sl_count_rows(uint64_t *counters, int32_t physical, const struct sl_ids *ids, int64_t rows,
+                       int64_t columns)
+{
+    uint64_t rejected = 0;
+    const int32_t *narrow = ids->data;
+    const int64_t *wide = ids->data;
+    for (int64_t i = 0; i < rows; i++)
+        rejected += ids->wide ? count_wide(counters, physical, wide + i * ids->stride, columns)
+                              : sl_count_ids(counters, physical, narrow + i * ids->stride, columns);
+    return rejected;
+}
+
+static int64_t count_of(const struct sl_ids *counts, int32_t slot)
+{
+    return counts->wide ? ((const int64_t *)counts->data)[slot]
+                        : ((const int32_t *)counts->data)[slot];
+}
+
+int32_t sl_count_slots(uint64_t *counters, const struct sl_shape *shape,
+                       const struct sl_ids *counts)
+{
+    for (int32_t slot = 0; slot < shape->local; slot++)
+        if (count_of(counts, slot) < 0)
+            return slot;
+    for (int32_t slot = 0; slot < shape->slots; slot++)
+        counters[shape->rank * shape->slots + slot] += (uint64_t)count_of(counts, slot);
+    return -1;
+}
+
+void sl_count_logical(const uint64_t *counters, const struct sl_shape *shape, const int32_t *map,
+                      int64_t *logical)
+{
+    for (int32_t p = 0; p < shape->physical; p++)
+        if (map[p] >= 0)
+            logical[map[p]] += (int64_t)counters[p];
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sum.h"
+
+#include <math.h>
+
+#include "sl_half.h"
+
+static float get(const void *row, int32_t type, int64_t i)
+{
+    if (type == SL_F32)
+        return ((const float *)row)[i];
+    uint16_t half = ((const uint16_t *)row)[i];
+    return type == SL_F16 ? sl_f16_to_f32(half) : sl_bf16_to_f32(half);
+}
+
+static void put(void *row, int32_t type, int64_t i, float value)
+{
+    if (type == SL_F32)
+        ((float *)row)[i] = value;
+    else
+        ((uint16_t *)row)[i] = type == SL_F16 ? sl_f32_to_f16(value) : sl_f32_to_bf16(value);
+}
+
+void sl_sum_portable(const struct sl_sum_job *job)
+{
+    for (int64_t i = 0; i < job->n; i++) {
+        float sum = 0.0F;
+        for (int32_t c = 0; c < job->count; c++)
+            sum = fmaf(job->weights[c], get(job->rows[c], job->row_type, i), sum);
+        if (job->x)
+            sum = fmaf(job->zero_weight, get(job->x, job->out_type, i), sum);
+        put(job->out, job->out_type, i, sum * job->scale);
+    }
+}
+
+void sl_scale_row(void *out, const void *row, int32_t type, int64_t n, float weight)
+{
+    for (int64_t i = 0; i < n; i++)
+        put(out, type, i, get(row, type, i) * weight);
+}
+
+void sl_nan_row(void *out, int32_t type, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        put(out, type, i, NAN);
+}

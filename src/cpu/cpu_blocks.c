@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cpu_blocks.h"
+
+#include <string.h>
+
+#include "../core/count.h"
+
+enum { COLUMNS = SL_MAX_K + SL_MAX_SHARED, GRAIN_ROWS = 256 };
+
+/* Buffers for what is not written straight into a dense output. */
+struct block {
+    int32_t ids[SL_BLOCK_ROWS * SL_MAX_K];
+    float weights[SL_BLOCK_ROWS * SL_MAX_K];
+    float shared[SL_BLOCK_ROWS * SL_MAX_SHARED];
+    float zero[SL_BLOCK_ROWS];
+    int32_t physical[SL_BLOCK_ROWS * SL_MAX_K];
+    int32_t slots[SL_BLOCK_ROWS * COLUMNS];
+    float slot_weights[SL_BLOCK_ROWS * COLUMNS];
+    uint8_t valid[SL_BLOCK_ROWS];
+};
+
+static void *row_of(const struct sl_view *view, int64_t row)
+{
+    return view->data + row * view->stride * view->size;
+}
+
+/* Where the block's result goes: the output itself if it is dense and of the inner type. */
+static void *place(const struct sl_out *out, int64_t first, int32_t inner_type, void *buffer)
+{
+    bool direct =
+        out->wanted && out->view.stride == out->view.columns && out->view.type == inner_type;
+    return direct ? row_of(&out->view, first) : buffer;
+}
+
+static void put_ids(const struct sl_out *out, int64_t first, int32_t count, const int32_t *from)
+{
+    if (!out->wanted || (const void *)from == row_of(&out->view, first))
+        return;
+    struct sl_ids ids = sl_ids_of(&out->view);
+    for (int32_t i = 0; i < count; i++)
+        for (int64_t k = 0; k < out->view.columns; k++)
+            sl_id_put(&ids, first + i, k, from[i * out->view.columns + k]);
+}
+
+static void put_floats(const struct sl_out *out, int64_t first, int32_t count, const float *from)
+{
+    if (!out->wanted || (const void *)from == row_of(&out->view, first))
+        return;
+    for (int32_t i = 0; i < count; i++)
+        memcpy(row_of(&out->view, first + i), from + i * out->view.columns,
+               (size_t)out->view.columns * sizeof *from);
+}
+
+static void get_floats(const struct sl_view *view, int64_t first, int32_t count, float *to)
+{
+    for (int32_t i = 0; i < count; i++)
+        memcpy(to + i * view->columns, row_of(view, first + i), (size_t)view->columns * sizeof *to);
+}
+
+static const int32_t *get_ids(const struct sl_view *view, int64_t first, int32_t count, int32_t *to)
+{
+    if (view->type == SL_T_I32 && view->stride == view->columns)
+        return row_of(view, first);
+    struct sl_ids ids = sl_ids_of(view);
+    for (int32_t i = 0; i < count; i++)
+        for (int64_t k = 0; k < view->columns; k++) {
+            int64_t id = sl_id_at(&ids, first + i, k);
+            /* What does not fit is as wrong as any id out of range. */
+            to[i * view->columns + k] = id < INT32_MIN || id > INT32_MAX ? INT32_MAX : (int32_t)id;
+        }
+    return to;
+}
+
+static void mark_valid(const struct sl_choose_io *io, int64_t first, int32_t count, uint8_t *valid)
+{
+    for (int32_t i = 0; i < count; i++) {
+        int64_t row = first + i;
+        valid[i] = row < io->valid_rows && (!io->row_valid || io->row_valid[row]);
+    }
+}
+
+struct part {
+    uint64_t *counters; /* where this part counts */
+    int64_t *load;
+    struct sl_remap_tally tally;
+};
+
+static void zero_here(const struct sl_walk *walk, int64_t first, int32_t count, const float *zero)
+{
+    float here[SL_BLOCK_ROWS];
+    for (int32_t i = 0; i < count; i++) {
+        bool ours =
+            !walk->remap.by_row || sl_serving_rank(&walk->remap, first + i) == walk->context->rank;
+        here[i] = ours ? zero[i] : 0.0F;
+    }
+    put_floats(&walk->zero_here, first, count, here);
+}
+
+static void map_block(const struct sl_walk *walk, struct block *block, int64_t first, int32_t count,
+                      const int32_t *ids, const float *weights, const float *shared,
+                      struct part *part)
+{
+    int32_t top_k = walk->layer->rule.top_k;
+    struct sl_mapped mapped = {
+        .physical = place(&walk->recorder_ids, first, SL_T_I32, block->physical),
+        .slots = walk->dispatch_ids.wanted || walk->waterfill
+                     ? place(&walk->dispatch_ids, first, SL_T_I32, block->slots)
+                     : NULL,
+        .weights = walk->dispatch_weights.wanted
+                       ? place(&walk->dispatch_weights, first, SL_T_F32, block->slot_weights)
+                       : NULL};
+    mark_valid(&walk->io, first, count, block->valid);
+    sl_remap_block(&walk->remap, first, count, block->valid, ids, weights, shared, &mapped,
+                   &part->tally);
+    put_ids(&walk->recorder_ids, first, count, mapped.physical);
+    if (mapped.slots)
+        put_ids(&walk->dispatch_ids, first, count, mapped.slots);
+    if (mapped.weights)
+        put_floats(&walk->dispatch_weights, first, count, mapped.weights);
+    const struct sl_shape *shape = &walk->layer->bank->shape;
+    if (walk->waterfill)
+        sl_waterfill_count(shape, (int64_t)count * top_k, mapped.physical, part->load);
+    if (walk->counts)
+        (void)sl_count_ids(part->counters, shape->physical, mapped.physical,
+                           (int64_t)count * top_k);
+}
+
+static void run_block(const struct sl_walk *walk, struct block *block, int64_t first, int32_t count,
+                      struct part *part)
+{
+    const int32_t *ids;
+    const float *weights = NULL, *shared = NULL;
+    const struct sl_rule *rule = &walk->layer->rule;
+    if (walk->chooses) {
+        struct sl_choices choices = {.ids = place(&walk->ids, first, SL_T_I32, block->ids),
+                                     .weights =
+                                         place(&walk->weights, first, SL_T_F32, block->weights),
+                                     .shared = block->shared,
+                                     .zero = block->zero};
+        walk->layer->choose(rule, &walk->io, first, count, &choices);
+        put_ids(&walk->ids, first, count, choices.ids);
+        put_floats(&walk->weights, first, count, choices.weights);
+        put_floats(&walk->shared_weights, first, count, choices.shared);
+        put_floats(&walk->zero_weight, first, count, choices.zero);
+        ids = choices.ids;
+        weights = choices.weights;
+        shared = rule->shared_weight != SLUICE_SHARED_ONE ? choices.shared : NULL;
+    } else {
+        ids = get_ids(&walk->in_ids, first, count, block->ids);
+        if (walk->in_weights.data) {
+            get_floats(&walk->in_weights, first, count, block->weights);
+            weights = block->weights;
+        }
+        if (walk->in_shared.data) {
+            get_floats(&walk->in_shared, first, count, block->shared);
+            shared = block->shared;
+        }
+        if (walk->in_zero.data)
+            get_floats(&walk->in_zero, first, count, block->zero);
+    }
+    if (walk->maps)
+        map_block(walk, block, first, count, ids, weights, shared, part);
+    if (walk->zero_here.wanted)
+        zero_here(walk, first, count, block->zero);
+}
+
+static void run_part(void *job, int32_t index, int32_t parts)
+{
+    const struct sl_walk *walk = *(struct sl_walk *const *)job;
+    int64_t blocks = (walk->rows + SL_BLOCK_ROWS - 1) / SL_BLOCK_ROWS;
+    int64_t from = blocks * index / parts * SL_BLOCK_ROWS;
+    int64_t to = blocks * (index + 1) / parts * SL_BLOCK_ROWS;
+    if (to > walk->rows)
+        to = walk->rows;
+    const struct sl_bank *bank = walk->layer->bank;
+    struct part part = {.counters = bank->counters + (int64_t)index * bank->shape.physical,
+                        .load =
+                            walk->load ? walk->load + (int64_t)index * walk->context->ranks : NULL};
+    struct block block;
+    for (int64_t first = from; first < to; first += SL_BLOCK_ROWS) {
+        int64_t left = to - first;
+        run_block(walk, &block, first, left < SL_BLOCK_ROWS ? (int32_t)left : SL_BLOCK_ROWS, &part);
+    }
+    struct sl_tally *tally = &walk->context->tally;
+    int32_t op = walk->chooses ? SLUICE_OP_ROUTE : SLUICE_OP_REMAP;
+    if (part.tally.rejected)
+        atomic_fetch_add_explicit(&tally->rejected[op], part.tally.rejected, memory_order_relaxed);
+    if (part.tally.dead)
+        atomic_fetch_add_explicit(&tally->dead, part.tally.dead, memory_order_relaxed);
+}
+
+/* Brings the other parts' counts into the first one's. */
+static void merge(const struct sl_walk *walk, int32_t parts)
+{
+    const struct sl_bank *bank = walk->layer->bank;
+    int32_t physical = bank->shape.physical, ranks = walk->context->ranks;
+    for (int32_t i = 1; i < parts; i++) {
+        uint64_t *counters = bank->counters + (int64_t)i * physical;
+        for (int32_t p = 0; walk->counts && p < physical; p++) {
+            bank->counters[p] += counters[p];
+            counters[p] = 0;
+        }
+        for (int32_t r = 0; walk->waterfill && r < ranks; r++)
+            walk->load[r] += walk->load[(int64_t)i * ranks + r];
+    }
+}
+
+void sl_walk_run(struct sl_walk *walk)
+{
+    if (walk->rows == 0)
+        return;
+    int32_t parts =
+        sl_pool_run(walk->context->pool, run_part, (void *)&walk, walk->rows, GRAIN_ROWS);
+    merge(walk, parts);
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * topk, remap and route are one walk over blocks of rows: choose (or read the choices), map, count,
+ * each while the block is in the first cache level. */
+#ifndef SL_CPU_BLOCKS_H
+#define SL_CPU_BLOCKS_H
+
+#include "cpu_args.h"
+
+/* A dense [T, columns] output, or one with strides or another id type. */
+struct sl_out {
+    struct sl_view view; /* data NULL: not asked for */
+    bool wanted;
+};
+
+struct sl_walk {
+    sluice_context *context;
+    struct sl_layer *layer;
+    int64_t rows;
+
+    bool chooses; /* topk and route; remap reads `ids` and `weights` below */
+    bool maps;    /* remap and route */
+    bool counts;  /* route */
+
+    struct sl_choose_io io; /* also row_valid and valid_rows of remap */
+
+    /* remap's inputs */
+    struct sl_view in_ids, in_weights, in_shared, in_zero;
+
+    struct sl_out ids, weights, shared_weights, zero_weight;               /* topk's outputs */
+    struct sl_out dispatch_ids, dispatch_weights, recorder_ids, zero_here; /* remap's */
+
+    struct sl_remap remap;
+    bool waterfill;
+    int64_t *load; /* waterfill: [parts][ranks] choices by destination, zeroed by the caller */
+};
+
+/* Runs the walk on the context's threads; counts land in the bank, tallies in the context. Waterfill's
+ * second pass is the caller's (cpu_waterfill.c). */
+void sl_walk_run(struct sl_walk *walk);
+
+#endif

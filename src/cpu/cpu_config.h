@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Checks of a config that need no context: what is out of range, contradicts itself, or is not
+ * served by this backend. */
+#ifndef SL_CPU_CONFIG_H
+#define SL_CPU_CONFIG_H
+
+#include "cpu_args.h"
+
+/* Where errors of open go. */
+struct sl_text {
+    char *data;
+    size_t size;
+};
+
+__attribute__((format(printf, 3, 4))) sluice_status
+sl_text_fail(const struct sl_text *text, sluice_status status, const char *format, ...);
+
+/* A struct of the first release, which is the present one. */
+#define SL_CHECK_STRUCT(text, name, args)                                                          \
+    sl_check_struct(NULL, (text)->data, (text)->size, name, args, sizeof *(args), sizeof *(args))
+
+/* Everything but the layers. */
+sluice_status sl_config_check(const struct sl_text *text, const sluice_config *config);
+
+/* Does it use an operation that talks to other ranks? */
+bool sl_config_exchanges(const sluice_config *config);
+
+#endif

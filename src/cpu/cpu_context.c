@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cpu_context.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+static bool forked(const sluice_context *context)
+{
+    return *context->fork_page == 0;
+}
+
+sluice_status sl_fail(sluice_context *context, sluice_status status, const char *format, ...)
+{
+    /* In a child after fork another thread of the parent may hold the lock for ever. */
+    if (forked(context)) {
+        if (pthread_mutex_trylock(&context->text_lock) != 0)
+            return status;
+    } else {
+        pthread_mutex_lock(&context->text_lock);
+    }
+    va_list values;
+    va_start(values, format);
+    int used = 0;
+    if (context->label[0])
+        used = snprintf(context->error, sizeof context->error, "%s: ", context->label);
+    if (used < 0)
+        used = 0;
+    (void)vsnprintf(context->error + used, sizeof context->error - (size_t)used, format, values);
+    va_end(values);
+    pthread_mutex_unlock(&context->text_lock);
+    return status;
+}
+
+void sl_fault(sluice_context *context, const sluice_fault *fault)
+{
+    pthread_mutex_lock(&context->text_lock);
+    uint64_t count = context->fault.count + 1;
+    if (context->fault.kind == SLUICE_FAULT_NONE)
+        context->fault = *fault;
+    context->fault.struct_size = sizeof context->fault;
+    context->fault.count = count;
+    pthread_mutex_unlock(&context->text_lock);
+}
+
+void *sl_alloc(const sluice_context *context, size_t bytes, int32_t kind)
+{
+    size_t rounded = (bytes + 63) / 64 * 64;
+    if (rounded == 0)
+        rounded = 64;
+    void *data = context->host.alloc(context->host.user, rounded, 64, kind, context->device);
+    if (data)
+        memset(data, 0, rounded);
+    return data;
+}
+
+void sl_free(const sluice_context *context, void *data, size_t bytes, int32_t kind)
+{
+    size_t rounded = (bytes + 63) / 64 * 64;
+    if (data)
+        context->host.free(context->host.user, data, rounded ? rounded : 64, kind, context->device);
+}
+
+int64_t sl_now(const sluice_context *context)
+{
+    return context->host.clock(context->host.user);
+}
+
+void sl_bank_build(sluice_context *context, int32_t bank_layer, const int32_t *map)
+{
+    struct sl_bank *bank = context->layers[bank_layer].bank;
+    sl_place_build(&bank->place, &bank->shape, map ? map : bank->place.map, context->alive,
+                   context->node, context->seed, bank_layer);
+}
+
+sluice_status sl_enter(sluice_context *context, int32_t op, int64_t *started)
+{
+    (void)op;
+    *started = 0;
+    if (!context)
+        return SLUICE_INVALID;
+    if (forked(context))
+        return sl_fail(context, SLUICE_NOT_READY,
+                       "this context was opened before fork: open one in the child");
+    if (context->timing)
+        *started = sl_now(context);
+    return SLUICE_OK;
+}
+
+static void add(atomic_uint_least64_t *counter, uint64_t value)
+{
+    atomic_fetch_add_explicit(counter, value, memory_order_relaxed);
+}
+
+sluice_status sl_leave(sluice_context *context, int32_t op, int64_t started, sluice_status status)
+{
+    if (status == SLUICE_OK || status == SLUICE_OVERFLOW) {
+        add(&context->tally.calls[op], 1);
+        if (context->timing)
+            add(&context->tally.nanoseconds[op], (uint64_t)(sl_now(context) - started));
+    }
+    return status;
+}

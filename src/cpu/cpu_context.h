@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The state of a context of the CPU backend, and the helpers every operation uses. */
+#ifndef SL_CPU_CONTEXT_H
+#define SL_CPU_CONTEXT_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "../../abi/ext/ranks.h"
+#include "../../abi/ext/stats.h"
+#include "../../plugin.h"
+#include "../core/choose.h"
+#include "../core/place.h"
+#include "../core/remap.h"
+#include "../core/rule.h"
+#include "cpu_pool.h"
+
+struct sl_exchange; /* cpu_exchange.h */
+
+/* Experts with a placement and counters of their own; layers point at one. */
+struct sl_bank {
+    struct sl_shape shape;
+    struct sl_place place;
+    void *place_memory;
+    uint64_t *counters; /* [P], written by the context's threads with plain adds under the pool */
+    int64_t epoch;
+};
+
+struct sl_layer {
+    struct sl_rule rule;
+    sl_choose_fn *choose;
+    struct sl_bank *bank;
+    int32_t bank_index; /* the layer that owns the bank */
+    int32_t shared;     /* F as slots: 0 with NOT_FUSED */
+    int64_t calls;      /* remap and route calls executed: numbers the draws */
+};
+
+/* Everything that more than one thread may touch. */
+struct sl_tally {
+    atomic_uint_least64_t calls[SLUICE_OP_COUNT];
+    atomic_uint_least64_t rejected[SLUICE_OP_COUNT];
+    atomic_uint_least64_t nanoseconds[SLUICE_OP_COUNT];
+    atomic_uint_least64_t dead, overflows;
+    atomic_uint_least64_t dispatch_useful, dispatch_moved, combine_useful, combine_moved;
+};
+
+struct sluice_context {
+    char label[64];
+    sluice_host host; /* every callback filled in */
+    sluice_comm comm; /* rank, size; callbacks may be NULL */
+    bool exchanges;   /* comm has callbacks and a use needs them, or there is one rank only */
+    sluice_device device;
+    int32_t uses, flags, copy_policy, shared_policy;
+    uint64_t seed;
+    int64_t timeout_ns;
+    int32_t rank, ranks; /* this rank's id, max ranks */
+    int32_t *node;       /* [ranks] */
+    uint8_t *alive;      /* [ranks] */
+    int32_t *living;     /* [ranks] ids of the living, ascending: comm rank -> rank id */
+    int32_t living_count;
+    int32_t timing;
+    atomic_int_least64_t generation;
+    int32_t layer_count, bank_count;
+    struct sl_layer *layers;
+    struct sl_bank *banks;
+    int64_t *load; /* [2 * ranks] waterfill's scratch */
+    struct sl_pool *pool;
+    struct sl_exchange *exchange; /* NULL without a use that exchanges */
+    struct sl_tally tally;
+    const unsigned char *fork_page; /* zero in a child after fork */
+
+    pthread_mutex_t text_lock; /* guards error and fault */
+    char error[512];
+    sluice_fault fault;
+};
+
+/* ---- cpu_context.c */
+
+/* Formats the text of last_error and returns status. */
+__attribute__((format(printf, 3, 4))) sluice_status
+sl_fail(sluice_context *context, sluice_status status, const char *format, ...);
+/* Keeps the first fault since the last clear and counts. */
+void sl_fault(sluice_context *context, const sluice_fault *fault);
+
+void *sl_alloc(const sluice_context *context, size_t bytes,
+               int32_t kind); /* aligned to 64, zeroed */
+void sl_free(const sluice_context *context, void *data, size_t bytes, int32_t kind);
+int64_t sl_now(const sluice_context *context);
+
+/* Rebuilds the bank's tables, from a map or (NULL) the present one. */
+void sl_bank_build(sluice_context *context, int32_t bank_layer, const int32_t *map);
+
+/* Begin and end of every operation: fork check, clock when timing is on. */
+sluice_status sl_enter(sluice_context *context, int32_t op, int64_t *started);
+sluice_status sl_leave(sluice_context *context, int32_t op, int64_t started, sluice_status status);
+
+#endif

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What collectives on the CPU have in common, and dispatch's state. */
+#ifndef SL_CPU_EXCHANGE_H
+#define SL_CPU_EXCHANGE_H
+
+#include "cpu_args.h"
+
+/* Kinds of exchange, in every header. */
+enum {
+    SL_KIND_OPEN = 1,
+    SL_KIND_REMAP,
+    SL_KIND_COUNT,
+    SL_KIND_SEND,
+    SL_KIND_FIXED,
+    SL_KIND_COMBINE
+};
+
+/* The channel of dispatch and combine, and that of balance. */
+enum { SL_CHANNEL_MOVE = 0, SL_CHANNEL_BALANCE = 1, SL_CHANNEL_MIGRATE = 2, SL_CHANNEL_OPEN = 3 };
+
+/* At open: makes the state that config->transport and uses ask for (context->exchange), and fills
+ * in the transport's share of needs (may be NULL). With `query` nothing stays allocated. Errors
+ * have set `text`. Every rank then compares its config with the others' (sl_exchange_agree). */
+sluice_status sl_exchange_open(sluice_context *context, const sluice_config *config,
+                               sluice_needs *needs, bool query, char *text, size_t text_size);
+sluice_status sl_exchange_agree(sluice_context *context, const sluice_config *config, char *text,
+                                size_t text_size);
+void sl_exchange_close(sluice_context *context);
+
+/* After ranks were set anew: numbers of calls start again, broken state is over. */
+void sl_exchange_reset(sluice_context *context);
+
+/* One all-gather of `bytes` from every living rank behind a header (kind, layer, epoch, number),
+ * which is compared; out is [living][bytes] in ascending rank. A rank that failed its argument
+ * checks does not come, so peers get PEER_LOST. PEER_LOST and MISMATCH break the channel until
+ * sl_exchange_reset. Allocates nothing; bytes <= 8 * (SL_MAX_RANKS + 1). */
+sluice_status sl_exchange_gather(sluice_context *context, int32_t channel, int32_t kind,
+                                 int32_t layer, const void *mine, void *all, size_t bytes);
+
+sluice_status cpu_dispatch(sluice_context *context, const sluice_dispatch_args *args);
+sluice_status cpu_combine(sluice_context *context, const sluice_combine_args *args);
+
+#endif

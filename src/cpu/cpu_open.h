@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SL_CPU_OPEN_H
+#define SL_CPU_OPEN_H
+
+#include "../../plugin.h"
+
+sluice_status cpu_open(const sluice_config *config, sluice_context **out, char *text_data,
+                       size_t text_size);
+void cpu_close(sluice_context *context);
+
+#endif
