@@ -49,7 +49,7 @@ say = $(if $(findstring s,$(firstword -$(MAKEFLAGS))),,@printf '%-5s %s\n' $(1) 
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all lib tool unit unit-asan unit-tsan selftest mutants demo test check test-long bench \
+.PHONY: all lib tool unit unit-asan unit-tsan selftest mutants hosts demo test check test-long bench \
         conform install help format lint clean abi-baseline FORCE
 
 # A program or library is a target once its sources exist.
@@ -99,6 +99,16 @@ $(1)/unit: $$(UNIT:%.c=$(1)/obj/%.o) $$(HARNESS_SRC:%.c=$(1)/obj/%.o) \
 	$$(Q)$$(CXX) $(2) $$(LDFLAGS) -o $$@ $$(filter %.o,$$^) $$(GTEST) -ldl -lm -pthread
 endef
 
+# Plugins that a loader must refuse.
+FAKES := $(patsubst tests/plugins/%.c,%,$(wildcard tests/plugins/*.c))
+define fakes
+$(1)/plugins/%.so: tests/plugins/%.c tests/plugins/fake_table.h plugin.h
+	@mkdir -p $$(@D)
+	$$(call say,LD)
+	$$(Q)$$(CC) $$(CFLAGS_ALL) -shared -o $$@ $$<
+endef
+$(foreach f,$(BUILD) $(BUILD)/asan $(BUILD)/tsan,$(eval $(call fakes,$(f))))
+
 SANITIZE_ASAN := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined \
                  -fno-omit-frame-pointer
 SANITIZE_TSAN := -O1 -g -fsanitize=thread
@@ -114,9 +124,9 @@ $(BUILD)/libsluice_mpi.so: src/comm/comm_mpi.c plugin.h $(wildcard src/comm/*.h)
 	$(Q)$(MPICC) $(CSTD) -fPIC -pthread $(INC) $(WARN) $(WERROR) $(CFLAGS) -O2 -g -shared \
 	    $(HARDEN) -o $@ $<
 
-unit: lib $(BUILD)/unit
-unit-asan: $(if $(CPU_SRC),$(BUILD)/asan/libsluice_cpu.so) $(BUILD)/asan/unit
-unit-tsan: $(if $(CPU_SRC),$(BUILD)/tsan/libsluice_cpu.so) $(BUILD)/tsan/unit
+unit: lib $(BUILD)/unit $(FAKES:%=$(BUILD)/plugins/%.so)
+unit-asan: $(FAKES:%=$(BUILD)/asan/plugins/%.so) $(if $(CPU_SRC),$(BUILD)/asan/libsluice_cpu.so) $(BUILD)/asan/unit
+unit-tsan: $(FAKES:%=$(BUILD)/tsan/plugins/%.so) $(if $(CPU_SRC),$(BUILD)/tsan/libsluice_cpu.so) $(BUILD)/tsan/unit
 
 # The harness tested by itself: one test that fails, one that passes, one that skips.
 selftest: $(BUILD)/selftest
@@ -125,6 +135,7 @@ $(BUILD)/selftest: $(patsubst %,$(BUILD)/obj/tests/harness/%.o,ct_selftest ct_ch
 	$(Q)$(CXX) $(LDFLAGS) -o $@ $^ $(GTEST) -pthread
 
 include mk/mutants.mk
+include mk/hosts.mk
 
 demo:
 	@$(MAKE) --no-print-directory -j2 lib tool

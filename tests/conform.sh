@@ -34,16 +34,20 @@ passed=${BASH_REMATCH[1]} failed=${BASH_REMATCH[2]} skipped=${BASH_REMATCH[4]:-0
 [ $rc = 0 ] || [ "$failed" -gt 0 ] || { failed=1; echo "the suite ended with $rc"; }
 echo "libsluice_cpu.so: $line"
 
+# Each mutant's run ends at the first failed case; the one that should catch it is tried first.
 one() {
-    timeout 300 "$BUILD/sluice-conform" "$BUILD/mutants/$1.so" >"$BUILD/log/conform/$1.log" 2>&1
+    local begin
+    begin=$(sed -n "s/^ *$1 *|[^|]*| *//p" abi/mutants/mutants.txt)
+    timeout 300 "$BUILD/sluice-conform" --first --timeout 8 ${begin:+--begin "$begin"} "$BUILD/mutants/$1.so" \
+        >"$BUILD/log/conform/$1.log" 2>&1
 }
 export -f one
 if [ -f $list ]; then
     names=$(sed -n 's/^ *\([a-z0-9_]*\) *|.*/\1/p' $list)
     printf '%s\n' "$names" | xargs -r -P 2 -n 1 bash -c 'one "$1"' _ || true
-    printf '%-28s | %-60s | %s\n' mutant "what it breaks" "caught by"
+    printf '%-26s | %-66s | %s\n' mutant "what it breaks" "caught by"
     for name in $names; do
-        what=$(sed -n "s/^ *$name *| *//p" $list)
+        what=$(sed -n "s/^ *$name *| *\([^|]*[^| ]\).*/\1/p" $list)
         log=$logs/$name.log
         line=$(tail -n 1 "$log")
         by=$(sed -nE 's/^(not ok|FAIL(ED)?)[: ]+([^ :]+).*/\3/p' "$log" | awk '
@@ -56,7 +60,7 @@ if [ -f $list ]; then
             failed=$((failed + 1))
             by="NOT CAUGHT (${line:-no output})"
         fi
-        printf '%-28s | %-60s | %s\n' "$name" "$what" "$by"
+        printf '%-26s | %-66s | %s\n' "$name" "$what" "$by"
     done
 else
     echo "$list is not there"

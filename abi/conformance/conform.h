@@ -36,10 +36,11 @@ extern const struct cf_list cf_table_cases, cf_struct_cases, cf_argument_cases, 
     cf_host_cases, cf_topk_cases, cf_topk_edge_cases, cf_remap_cases, cf_copy_cases,
     cf_every_row_cases, cf_waterfill_cases, cf_record_cases, cf_promise_cases, cf_weights_cases,
     cf_route_cases, cf_placement_cases, cf_rank_cases, cf_dispatch_cases, cf_fixed_cases,
-    cf_combine_cases, cf_fault_cases, cf_hot_cases, cf_thread_cases;
+    cf_combine_cases, cf_fault_cases, cf_hot_cases, cf_thread_cases, cf_device_cases,
+    cf_tensor_cases;
 
 #define CF_LIST(list_, array_)                                                                     \
-    const struct cf_list list_ = {array_, sizeof array_ / sizeof *array_}
+    const struct cf_list list_ = {(array_), sizeof(array_) / sizeof *(array_)}
 
 /* ----------------------------------------------------------------------------------- checks */
 
@@ -78,7 +79,8 @@ const char *cf_status_name(sluice_status status);
 
 /* status is `want`, and then last_error has every one of the words (NULL ends them). */
 #define EXPECT(context_, status_, want_, ...)                                                      \
-    cf_expect(__FILE__, __LINE__, context_, status_, want_, (const char *const[]){__VA_ARGS__, NULL})
+    cf_expect(__FILE__, __LINE__, context_, status_, want_,                                        \
+              (const char *const[]){__VA_ARGS__, NULL})
 #define EXPECT_OK(context_, status_)                                                               \
     cf_expect(__FILE__, __LINE__, context_, status_, SLUICE_OK, (const char *const[]){NULL})
 void cf_expect(const char *file, int line, const sluice_context *context, sluice_status status,
@@ -125,6 +127,8 @@ double cf_get(const struct cf_array *array, int64_t row, int64_t column);
 int64_t cf_id(const struct cf_array *array, int64_t row, int64_t column);
 void cf_put(struct cf_array *array, int64_t row, int64_t column, double value);
 void cf_fill_bytes(struct cf_array *array, unsigned char byte);
+/* Equal to the bit: 0 is not -0, a NaN may equal itself. */
+bool cf_same_bits(float a, float b);
 bool cf_all_bytes(const struct cf_array *array, unsigned char byte);
 
 /* All arrays of this thread to the device, or back; nothing to do on the CPU but the gap check. */

@@ -38,6 +38,7 @@ void *__libc_realloc(void *data, size_t bytes);
 void *__libc_memalign(size_t align, size_t bytes);
 void __libc_free(void *data);
 
+/* NOLINTBEGIN(readability-inconsistent-declaration-parameter-name): the library's are reserved */
 #define OPEN __attribute__((visibility("default")))
 
 OPEN void *malloc(size_t bytes)
@@ -77,5 +78,6 @@ OPEN void free(void *data)
         atomic_fetch_add(&calls, 1);
     __libc_free(data);
 }
+/* NOLINTEND(readability-inconsistent-declaration-parameter-name) */
 
 #endif

@@ -8,15 +8,37 @@
 #include "conform.h"
 
 enum damage {
-    COLUMNS, ROWS, DTYPE, BITS, LANES, INNER_STRIDE, BACKWARD, DEVICE, DATA, NDIM, NO_DIMS, NEGATIVE,
-    SHAPE, ALIGNMENT, DAMAGES
+    COLUMNS,
+    ROWS,
+    DTYPE,
+    BITS,
+    LANES,
+    INNER_STRIDE,
+    BACKWARD,
+    DEVICE,
+    DATA,
+    NDIM,
+    NO_DIMS,
+    NEGATIVE,
+    SHAPE,
+    ALIGNMENT,
+    DAMAGES
 };
 
-static const char *const DAMAGE_NAMES[DAMAGES] = {
-    "one column too many", "one row too many", "an unknown dtype", "a dtype of 24 bits",
-    "two lanes", "a stride in its last dimension", "a negative row stride", "another device",
-    "no data", "three dimensions", "a negative number of dimensions", "a negative extent",
-    "no shape", "an element's misalignment"};
+static const char *const DAMAGE_NAMES[DAMAGES] = {"one column too many",
+                                                  "one row too many",
+                                                  "an unknown dtype",
+                                                  "a dtype of 24 bits",
+                                                  "two lanes",
+                                                  "a stride in its last dimension",
+                                                  "a negative row stride",
+                                                  "another device",
+                                                  "no data",
+                                                  "three dimensions",
+                                                  "a negative number of dimensions",
+                                                  "a negative extent",
+                                                  "no shape",
+                                                  "an element's misalignment"};
 
 /* The damaged copy of a tensor. */
 struct bent {
@@ -104,7 +126,8 @@ static void bend_all(const struct target *target)
     EXPECT_OK(target->context, target->call(target->context, target->args));
     for (size_t i = 0; i < target->count; i++) {
         const struct field *field = &target->fields[i];
-        const sluice_tensor **slot = (const sluice_tensor **)(void *)((char *)target->args + field->offset);
+        const sluice_tensor **slot =
+            (const sluice_tensor **)(void *)((char *)target->args + field->offset);
         const sluice_tensor *whole = *slot;
         CHECK(whole, "the suite gives no %s", field->name);
         for (enum damage damage = 0; damage < DAMAGES; damage++) {
@@ -127,7 +150,10 @@ static void bend_all(const struct target *target)
 
 enum { ROWS_HERE = 1U << ROWS, SCALAR = 1U << ALIGNMENT };
 
-#define F(struct_, member_, skip_) {#member_, offsetof(struct_, member_), skip_}
+#define F(struct_, member_, skip_)                                                                 \
+    {                                                                                              \
+#member_, offsetof(struct_, member_), skip_                                                \
+    }
 
 /* A layer that takes every input. */
 static void setup_full(struct cf_setup *setup)
@@ -152,14 +178,25 @@ struct tensors {
 
 static void make_tensors(struct tensors *x)
 {
-    *x = (struct tensors){
-        cf_array(CF_F32, T, 16), cf_array(CF_F32, 2, 16), cf_array(CF_I32, T, 0),
-        cf_array(CF_F32, 16, 0), cf_array(CF_F32, T, 2),  cf_array(CF_I32, T, 3),
-        cf_array(CF_I32, T, 0),  cf_array(CF_U8, T, 0),   cf_scalar(T),
-        cf_scalar(1),            cf_scalar(0),            cf_array(CF_I32, T, 3),
-        cf_array(CF_F32, T, 3),  cf_array(CF_F32, T, 2),  cf_array(CF_F32, T, 0),
-        cf_array(CF_I32, T, 5),  cf_array(CF_F32, T, 5),  cf_array(CF_I32, T, 3),
-        cf_array(CF_F32, T, 0)};
+    *x = (struct tensors){cf_array(CF_F32, T, 16),
+                          cf_array(CF_F32, 2, 16),
+                          cf_array(CF_I32, T, 0),
+                          cf_array(CF_F32, 16, 0),
+                          cf_array(CF_F32, T, 2),
+                          cf_array(CF_I32, T, 3),
+                          cf_array(CF_I32, T, 0),
+                          cf_array(CF_U8, T, 0),
+                          cf_scalar(T),
+                          cf_scalar(1),
+                          cf_scalar(0),
+                          cf_array(CF_I32, T, 3),
+                          cf_array(CF_F32, T, 3),
+                          cf_array(CF_F32, T, 2),
+                          cf_array(CF_F32, T, 0),
+                          cf_array(CF_I32, T, 5),
+                          cf_array(CF_F32, T, 5),
+                          cf_array(CF_I32, T, 3),
+                          cf_array(CF_F32, T, 0)};
     for (int32_t t = 0; t < T; t++) {
         cf_put(x->row_valid, t, 0, 1);
         for (int32_t k = 0; k < 3; k++)
@@ -247,18 +284,13 @@ static void remap_tensors(const void *what)
                               .dispatch_weights = &x.dispatch_weights->t,
                               .recorder_ids = &x.recorder_ids->t,
                               .zero_weight_here = &x.zero_here->t};
-    static const struct field FIELDS[] = {F(sluice_remap_args, ids, ROWS_HERE),
-                                          F(sluice_remap_args, weights, 0),
-                                          F(sluice_remap_args, shared_weights, 0),
-                                          F(sluice_remap_args, zero_weight, 0),
-                                          F(sluice_remap_args, row_valid, 0),
-                                          F(sluice_remap_args, num_valid, SCALAR),
-                                          F(sluice_remap_args, step, SCALAR),
-                                          F(sluice_remap_args, row_base, SCALAR),
-                                          F(sluice_remap_args, dispatch_ids, 0),
-                                          F(sluice_remap_args, dispatch_weights, 0),
-                                          F(sluice_remap_args, recorder_ids, 0),
-                                          F(sluice_remap_args, zero_weight_here, 0)};
+    static const struct field FIELDS[] = {
+        F(sluice_remap_args, ids, ROWS_HERE),    F(sluice_remap_args, weights, 0),
+        F(sluice_remap_args, shared_weights, 0), F(sluice_remap_args, zero_weight, 0),
+        F(sluice_remap_args, row_valid, 0),      F(sluice_remap_args, num_valid, SCALAR),
+        F(sluice_remap_args, step, SCALAR),      F(sluice_remap_args, row_base, SCALAR),
+        F(sluice_remap_args, dispatch_ids, 0),   F(sluice_remap_args, dispatch_weights, 0),
+        F(sluice_remap_args, recorder_ids, 0),   F(sluice_remap_args, zero_weight_here, 0)};
     const struct target target = {cf_open(&setup), &args, call_remap, FIELDS,
                                   sizeof FIELDS / sizeof *FIELDS};
     bend_all(&target);

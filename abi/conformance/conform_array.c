@@ -26,6 +26,11 @@ static float float_of(uint32_t bits)
     return value;
 }
 
+bool cf_same_bits(float a, float b)
+{
+    return bits_of(a) == bits_of(b);
+}
+
 float cf_bfloat_to_float(uint16_t value)
 {
     return float_of((uint32_t)value << 16);
@@ -72,9 +77,9 @@ size_t cf_type_size(enum cf_type type)
 
 static sluice_dtype dtype_of(enum cf_type type)
 {
-    static const sluice_dtype TYPES[] = {{SLUICE_FLOAT, 32, 1}, {SLUICE_FLOAT, 16, 1},
+    static const sluice_dtype TYPES[] = {{SLUICE_FLOAT, 32, 1},  {SLUICE_FLOAT, 16, 1},
                                          {SLUICE_BFLOAT, 16, 1}, {SLUICE_INT, 32, 1},
-                                         {SLUICE_INT, 64, 1},   {SLUICE_UINT, 8, 1}};
+                                         {SLUICE_INT, 64, 1},    {SLUICE_UINT, 8, 1}};
     return TYPES[type];
 }
 
@@ -174,8 +179,7 @@ struct cf_array *cf_floats(int64_t rows, int64_t columns, const float *values)
 
 static void *cell(const struct cf_array *array, int64_t row, int64_t column)
 {
-    return (char *)array->host +
-           (size_t)(row * array->stride + column) * cf_type_size(array->type);
+    return (char *)array->host + (size_t)(row * array->stride + column) * cf_type_size(array->type);
 }
 
 int64_t cf_id(const struct cf_array *array, int64_t row, int64_t column)

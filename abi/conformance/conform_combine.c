@@ -4,7 +4,11 @@
 
 #include "conform_move.h"
 
-#define SCENE(...) &(const struct mv_scene){__VA_ARGS__}
+#define SCENE(...)                                                                                 \
+    &(const struct mv_scene)                                                                       \
+    {                                                                                              \
+        __VA_ARGS__                                                                                \
+    }
 
 static void sums_rank(int32_t rank, int32_t size, const sluice_comm *comm, const void *what)
 {
@@ -84,8 +88,8 @@ static void order_rank(int32_t rank, int32_t size, const sluice_comm *comm, cons
     for (int32_t s = 0; s < slots; s++)
         for (int64_t i = cf_id(starts, s, 0); i < cf_id(starts, s + 1, 0); i++)
             cf_put(got, i, 0, (rank * slots + s) % 2 ? -1.37 : 1.11);
-    const sluice_combine_args back = {.struct_size = sizeof back, .handle = &handle,
-                                      .rows = &got->t, .out = &out->t};
+    const sluice_combine_args back = {
+        .struct_size = sizeof back, .handle = &handle, .rows = &got->t, .out = &out->t};
     EXPECT_OK(context, cf_call_combine(context, &back));
     for (int32_t t = 0; t < count; t++)
         spread->out[t] = (float)cf_get(out, t, 0);
@@ -101,7 +105,7 @@ static void same_everywhere(const void *what)
         struct spread other = {.ranks = ranks};
         cf_run_ranks(ranks, order_rank, &other);
         for (int32_t t = 0; t < 6; t++)
-            CHECK(memcmp(&other.out[t], &first.out[t], sizeof(float)) == 0,
+            CHECK(cf_same_bits(other.out[t], first.out[t]),
                   "token %d: %.9g on %d ranks, %.9g on one", t, (double)other.out[t], ranks,
                   (double)first.out[t]);
     }
@@ -223,8 +227,10 @@ static void bad_calls(const void *what)
     alone(&ALONE, &setup, &trip, tokens);
     EXPECT_OK(trip.context, mv_dispatch(&trip));
     mv_compute(&trip, tokens);
-    const sluice_combine_args good = {.struct_size = sizeof good, .handle = &trip.handle,
-                                      .rows = &trip.results->t, .out = &trip.out->t};
+    const sluice_combine_args good = {.struct_size = sizeof good,
+                                      .handle = &trip.handle,
+                                      .rows = &trip.results->t,
+                                      .out = &trip.out->t};
     sluice_combine_args args = good;
     args.handle = NULL;
     EXPECT(trip.context, cf_call_combine(trip.context, &args), SLUICE_INVALID, "handle");
@@ -269,7 +275,8 @@ static const struct cf_case CASES[] = {
      SCENE(BASE, .type = CF_F16)},
     {"combine.bf16", "bfloat16 sums are kept in float32 and rounded once", sums,
      SCENE(BASE, .type = CF_BF16, .width = 9)},
-    {"combine.gaps", "rows with a stride", sums, SCENE(BASE, .gaps = true, .wide = true, .align = 4)},
+    {"combine.gaps", "rows with a stride", sums,
+     SCENE(BASE, .gaps = true, .wide = true, .align = 4)},
     {"combine.scale", "scale multiplies the sum by the routed factor", sums,
      SCENE(BASE, .scaled = true)},
     {"combine.zero", "zero_weight adds zero_weight * x", sums, SCENE(BASE, .zero = true)},

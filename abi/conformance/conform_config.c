@@ -184,8 +184,8 @@ static void copies_config(const void *what)
     memset(&setup, 0xEE, sizeof setup);
     struct cf_array *logits = cf_array(CF_F32, 1, 6), *ids = cf_array(CF_I32, 1, 2),
                     *weights = cf_array(CF_F32, 1, 2);
-    sluice_topk_args args = {.struct_size = sizeof args, .logits = &logits->t, .ids = &ids->t,
-                             .weights = &weights->t};
+    sluice_topk_args args = {
+        .struct_size = sizeof args, .logits = &logits->t, .ids = &ids->t, .weights = &weights->t};
     cf_put(logits, 0, 4, 9);
     EXPECT_OK(context, cf_call_topk(context, &args));
     CHECK_EQ(cf_id(ids, 0, 0), 4, "the choice after the config is gone");
@@ -210,7 +210,8 @@ static void query(const void *what)
     setup.config.uses = SLUICE_USE_FIXED;
     setup.config.transport = &setup.transport;
     EXPECT_TEXT("", cf_api->open(&setup.config, &context, text, sizeof text), SLUICE_OK, NULL);
-    CHECK(setup.needs.fixed_rows >= 256 * 5, "fixed dispatch of 256 tokens, 5 columns, needs %lld rows",
+    CHECK(setup.needs.fixed_rows >= (int64_t)256 * 5,
+          "fixed dispatch of 256 tokens, 5 columns, needs %lld rows",
           (long long)setup.needs.fixed_rows);
     CHECK(setup.needs.host_bytes + setup.needs.device_bytes + setup.needs.staging_bytes +
                   setup.needs.pinned_bytes >
@@ -226,7 +227,8 @@ static void query(const void *what)
     setup.config.flags = SLUICE_OPEN_QUERY;
     EXPECT_TEXT("", cf_api->open(&setup.config, NULL, text, sizeof text), SLUICE_OK, NULL);
     setup.router[0].top_k = 65;
-    EXPECT_TEXT(text, cf_api->open(&setup.config, NULL, text, sizeof text), SLUICE_INVALID, "top_k");
+    EXPECT_TEXT(text, cf_api->open(&setup.config, NULL, text, sizeof text), SLUICE_INVALID,
+                "top_k");
 }
 
 static void not_used(const void *what)
@@ -236,8 +238,11 @@ static void not_used(const void *what)
     struct cf_array *ids = cf_array(CF_I32, 3, 2);
     sluice_handle handle = {{0}};
     int64_t rows;
-    sluice_dispatch_args args = {.struct_size = sizeof args, .phase = SLUICE_DISPATCH_COUNT,
-                                 .handle = &handle, .dispatch_ids = &ids->t, .row_count = &rows};
+    sluice_dispatch_args args = {.struct_size = sizeof args,
+                                 .phase = SLUICE_DISPATCH_COUNT,
+                                 .handle = &handle,
+                                 .dispatch_ids = &ids->t,
+                                 .row_count = &rows};
     sluice_status status = cf_call_dispatch(context, &args);
     CHECK(status == SLUICE_UNSUPPORTED || status == SLUICE_INVALID,
           "dispatch without USE_EXACT gave %s", cf_status_name(status));

@@ -34,8 +34,8 @@ static void choices(sluice_context *context, int32_t *chosen)
         cf_put(ids, e, 0, e);
         cf_put(ids, e, 1, -1);
     }
-    sluice_remap_args args = {.struct_size = sizeof args, .ids = &ids->t,
-                              .recorder_ids = &recorder->t};
+    sluice_remap_args args = {
+        .struct_size = sizeof args, .ids = &ids->t, .recorder_ids = &recorder->t};
     EXPECT_OK(context, cf_call_remap(context, &args));
     for (int32_t e = 0; e < EXPERTS; e++) {
         chosen[e] = (int32_t)cf_id(recorder, e, 0);
@@ -54,7 +54,8 @@ static void static_own(const void *what)
         for (int32_t e = 0; e < EXPERTS; e++)
             for (int32_t s = SLOTS - 1; s >= 0; s--)
                 if (MAP[rank * SLOTS + s] == e && (s == 0 || MAP[rank * SLOTS + s - 1] != e))
-                    CHECK_EQ(chosen[e], rank * SLOTS + s, "rank %d's own copy of expert %d", rank, e);
+                    CHECK_EQ(chosen[e], rank * SLOTS + s, "rank %d's own copy of expert %d", rank,
+                             e);
         cf_api->close(context);
     }
 }
@@ -141,7 +142,9 @@ static struct cf_array *draw(sluice_context *context, int32_t rows, const int64_
     for (int32_t t = 0; t < rows; t++)
         cf_put(ids, t, 1, 1);
     struct cf_array *at = step ? cf_scalar(*step) : NULL;
-    sluice_remap_args args = {.struct_size = sizeof args, .ids = &ids->t, .step = at ? &at->t : NULL,
+    sluice_remap_args args = {.struct_size = sizeof args,
+                              .ids = &ids->t,
+                              .step = at ? &at->t : NULL,
                               .recorder_ids = &recorder->t};
     EXPECT_OK(context, cf_call_remap(context, &args));
     return recorder;
@@ -230,8 +233,8 @@ static void layers_differ(const void *what)
     cf_set_placement(context, 0, MAP, PHYSICAL);
     struct cf_array *ids = cf_array(CF_I32, 300, 2), *a = cf_array(CF_I32, 300, 2),
                     *b = cf_array(CF_I32, 300, 2), *step = cf_scalar(1);
-    sluice_remap_args args = {.struct_size = sizeof args, .ids = &ids->t, .step = &step->t,
-                              .recorder_ids = &a->t};
+    sluice_remap_args args = {
+        .struct_size = sizeof args, .ids = &ids->t, .step = &step->t, .recorder_ids = &a->t};
     EXPECT_OK(context, cf_call_remap(context, &args));
     args.layer = 1;
     args.recorder_ids = &b->t;

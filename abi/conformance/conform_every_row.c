@@ -112,15 +112,20 @@ static void dead_rank(const void *what)
     static const int32_t LIVING[3] = {0, 1, 3};
     for (int32_t t = 0; t < ROWS; t++) {
         int32_t owner = LIVING[(BASE + t) % 3];
-        CHECK_EQ(cf_id(out.slots, t, 3), ref_shared_slot(&shape, owner, 0), "shared column of row %d",
-                 t);
+        CHECK_EQ(cf_id(out.slots, t, 3), ref_shared_slot(&shape, owner, 0),
+                 "shared column of row %d", t);
         static const int32_t COPIES[2] = {0, 5}; /* of expert 0, rank 2's left out */
         CHECK_EQ(cf_id(out.recorder, t, 0), COPIES[(BASE + t) % 2], "living copy of row %d", t);
-        CHECK_EQ((int64_t)cf_get(out.zero, t, 0), owner == 1 ? t + 1 : 0, "zero_weight of row %d", t);
+        CHECK_EQ((int64_t)cf_get(out.zero, t, 0), owner == 1 ? t + 1 : 0, "zero_weight of row %d",
+                 t);
     }
 }
 
-#define INT(value_) &(const int32_t){value_}
+#define INT(value_)                                                                                \
+    &(const int32_t)                                                                               \
+    {                                                                                              \
+        value_                                                                                     \
+    }
 
 static const struct cf_case CASES[] = {
     {"every_row.static", "copy = global row mod copies, on every rank", by_row,

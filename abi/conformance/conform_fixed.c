@@ -5,7 +5,11 @@
 
 #include "conform_move.h"
 
-#define SCENE(...) &(const struct mv_scene){__VA_ARGS__}
+#define SCENE(...)                                                                                 \
+    &(const struct mv_scene)                                                                       \
+    {                                                                                              \
+        __VA_ARGS__                                                                                \
+    }
 
 static void trip_rank(int32_t rank, int32_t size, const sluice_comm *comm, const void *what)
 {
@@ -80,7 +84,8 @@ static void overflow_rank(int32_t rank, int32_t size, const sluice_comm *comm, c
         bool nan = isnan(cf_get(trip.out, t, 0));
         lost += nan;
         for (int32_t h = 0; h < mv_width(scene); h++) {
-            CHECK(isnan(cf_get(trip.out, t, h)) == nan, "token %d of rank %d is NaN in part", t, rank);
+            CHECK(isnan(cf_get(trip.out, t, h)) == nan, "token %d of rank %d is NaN in part", t,
+                  rank);
             CHECK(nan || cf_get(trip.out, t, h) == 0, "token %d of rank %d is wrong", t, rank);
         }
     }
@@ -141,7 +146,11 @@ static void default_capacity(const void *what)
 
 #define BASE .ranks = 4, .slots = 3, .shared = 1, .top_k = 4, .tokens = 21, .fixed = true
 #define HOT .ranks = 2, .slots = 2, .top_k = 2, .fixed = true, .even = true, .tokens = 8
-#define OVERFLOW(...) &(const struct overflow){__VA_ARGS__}
+#define OVERFLOW(...)                                                                              \
+    &(const struct overflow)                                                                       \
+    {                                                                                              \
+        __VA_ARGS__                                                                                \
+    }
 
 static const struct cf_case CASES[] = {
     {"fixed.trip", "fixed dispatch gives exact dispatch's rows and sums", trip, SCENE(BASE)},

@@ -35,23 +35,25 @@ static void make_bench(struct bench *bench, struct cf_setup *setup)
             cf_put(logits, t, e, cf_normal(&random));
     memset(bench, 0, sizeof *bench);
     bench->context = cf_open(setup);
-    bench->topk = (sluice_topk_args){.struct_size = sizeof bench->topk, .logits = &logits->t,
-                                     .ids = &ids->t, .weights = &weights->t};
+    bench->topk = (sluice_topk_args){.struct_size = sizeof bench->topk,
+                                     .logits = &logits->t,
+                                     .ids = &ids->t,
+                                     .weights = &weights->t};
     bench->remap = (sluice_remap_args){.struct_size = sizeof bench->remap,
                                        .ids = &ids->t,
                                        .weights = &weights->t,
                                        .dispatch_ids = &slots->t,
                                        .dispatch_weights = &out->t,
                                        .recorder_ids = &recorder->t};
-    bench->record = (sluice_record_args){.struct_size = sizeof bench->record,
-                                         .recorder_ids = &recorder->t};
+    bench->record =
+        (sluice_record_args){.struct_size = sizeof bench->record, .recorder_ids = &recorder->t};
     bench->route = (sluice_route_args){.struct_size = sizeof bench->route,
                                        .logits = &logits->t,
                                        .dispatch_ids = &slots->t,
                                        .dispatch_weights = &out->t,
                                        .recorder_ids = &recorder->t};
-    bench->slots = (sluice_load_slots){.struct_size = sizeof bench->slots,
-                                       .slot_counts = &counts->t};
+    bench->slots =
+        (sluice_load_slots){.struct_size = sizeof bench->slots, .slot_counts = &counts->t};
     cf_push();
 }
 
@@ -104,7 +106,8 @@ static void *count_alloc(void *user, size_t bytes, size_t align, int32_t kind, s
     (void)user, (void)kind, (void)device;
     void *data = NULL;
     host_calls++;
-    return posix_memalign(&data, align < sizeof(void *) ? sizeof(void *) : align, bytes) ? NULL : data;
+    return posix_memalign(&data, align < sizeof(void *) ? sizeof(void *) : align, bytes) ? NULL
+                                                                                         : data;
 }
 
 static void count_free(void *user, void *data, size_t bytes, int32_t kind, sluice_device device)
@@ -133,8 +136,8 @@ static void no_host_allocation(const void *what)
 static void dispatch_allocates_nothing(const void *what)
 {
     bool fixed = *(const bool *)what;
-    const struct mv_scene scene = {.ranks = 1, .slots = 6, .shared = 1, .top_k = 3, .tokens = 20,
-                                   .fixed = fixed};
+    const struct mv_scene scene = {
+        .ranks = 1, .slots = 6, .shared = 1, .top_k = 3, .tokens = 20, .fixed = fixed};
     static struct mv_tokens tokens[1];
     struct cf_setup setup;
     struct mv_trip trip;
@@ -155,8 +158,10 @@ static void dispatch_allocates_nothing(const void *what)
                                  .dispatch_weights = &trip.weights->t,
                                  .rows = rows,
                                  .row_count = &trip.row_count};
-    const sluice_combine_args back = {.struct_size = sizeof back, .handle = &trip.handle,
-                                      .rows = &trip.results->t, .out = &trip.out->t};
+    const sluice_combine_args back = {.struct_size = sizeof back,
+                                      .handle = &trip.handle,
+                                      .rows = &trip.results->t,
+                                      .out = &trip.out->t};
     cf_allocations_watch();
     sluice_status status = cf_api->dispatch(context, &args);
     args.phase = SLUICE_DISPATCH_SEND;
@@ -222,7 +227,8 @@ static void leaves_process(const void *what)
     for (int i = 1; i < 32; i++)
         CHECK_EQ(sigismember(&mask_after, i), sigismember(&mask, i), "signal %d is blocked", i);
     for (size_t i = 0; i < count; i++)
-        CHECK(environ[i] && strcmp(environ[i], names[i]) == 0, "the environment changed: %s", names[i]);
+        CHECK(environ[i] && strcmp(environ[i], names[i]) == 0, "the environment changed: %s",
+              names[i]);
     CHECK(!environ || !environ[count], "the environment grew: %s", environ[count]);
     cf_api->close(bench.context);
 }
@@ -257,7 +263,11 @@ static void after_fork(const void *what)
     cf_api->close(bench.context);
 }
 
-#define INT(value_) &(const int32_t){value_}
+#define INT(value_)                                                                                \
+    &(const int32_t)                                                                               \
+    {                                                                                              \
+        value_                                                                                     \
+    }
 
 static const struct cf_case CASES[] = {
     {"hot.no_allocation", "topk, remap, record, route and add_slots allocate nothing",
@@ -270,8 +280,8 @@ static const struct cf_case CASES[] = {
     {"hot.dispatch_fixed", "fixed dispatch and combine allocate nothing",
      dispatch_allocates_nothing, &(const bool){true}},
     {"process.quiet", "nothing is written to standard output or error", quiet, NULL},
-    {"process.left_alone", "environment, signal handlers and mask stay as they are",
-     leaves_process, NULL},
+    {"process.left_alone", "environment, signal handlers and mask stay as they are", leaves_process,
+     NULL},
     {"process.fork", "a child gets NOT_READY from its parent's contexts and can open its own",
      after_fork, NULL},
 };

@@ -55,8 +55,8 @@ struct cf_array *mv_payload(const struct mv_scene *scene, int32_t rank, int32_t 
     static const int32_t EXTRA_WIDTH[MV_PAYLOADS] = {0, 3, 2};
     enum cf_type type = index == 0 ? scene->type : index == 1 ? CF_U8 : CF_I64;
     int32_t width = index == 0 ? mv_width(scene) : EXTRA_WIDTH[index];
-    struct cf_array *payload = scene->gaps ? cf_strided(type, count, width, width + 3)
-                                           : cf_array(type, count, width);
+    struct cf_array *payload =
+        scene->gaps ? cf_strided(type, count, width, width + 3) : cf_array(type, count, width);
     for (int32_t t = 0; t < count; t++)
         for (int32_t h = 0; h < width; h++)
             cf_put(payload, t, h, index == 0 ? rank * 17 + t + h * 0.25 : rank * 20 + t + h * 3);

@@ -17,8 +17,8 @@ struct mv_scene {
     int32_t align;                       /* row_align */
     int32_t order;                       /* combine_order */
     bool fixed, strided_layout;
-    bool gaps;  /* tensors with a row stride */
-    bool wide;  /* int64 ids */
+    bool gaps; /* tensors with a row stride */
+    bool wide; /* int64 ids */
     bool multiply, on_input, zero, scaled;
     bool half;     /* num_valid is half of the tokens */
     bool outside;  /* some ids are no slots */

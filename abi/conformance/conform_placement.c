@@ -117,7 +117,8 @@ static void refused(const void *what)
     EXPECT(context, cf_placement()->set(context, 0, map, PHYSICAL, 0, NULL), SLUICE_INVALID, "3");
     EXPECT(context, cf_placement()->set(context, 0, MAP, PHYSICAL - 1, 0, NULL), SLUICE_INVALID,
            "count");
-    EXPECT(context, cf_placement()->set(context, 0, NULL, PHYSICAL, 0, NULL), SLUICE_INVALID, "map");
+    EXPECT(context, cf_placement()->set(context, 0, NULL, PHYSICAL, 0, NULL), SLUICE_INVALID,
+           "map");
     EXPECT(context, cf_placement()->set(context, 4, MAP, PHYSICAL, 0, NULL), SLUICE_INVALID,
            "layer");
     EXPECT(context, cf_placement()->get(context, 0, map, PHYSICAL + 1, NULL), SLUICE_INVALID,
@@ -194,7 +195,8 @@ static void copies(const void *what)
     cf_set_placement(context, 0, MAP, PHYSICAL);
     int32_t list[8], count = -1;
     EXPECT_OK(context, api->copies(context, 0, 0, list, 8, &count));
-    CHECK(count == 3 && list[0] == 1 && list[1] == 2 && list[2] == 7, "copies of expert 0: %d", count);
+    CHECK(count == 3 && list[0] == 1 && list[1] == 2 && list[2] == 7, "copies of expert 0: %d",
+          count);
     EXPECT_OK(context, api->copies(context, 0, 5, list, 1, &count));
     CHECK(count == 1 && list[0] == 9, "copies of expert 5: %d", count);
     EXPECT(context, api->copies(context, 0, 0, list, 2, &count), SLUICE_OVERFLOW, "3");
@@ -212,8 +214,11 @@ static void in_force(const void *what)
     sluice_context *context = cf_open(&setup);
     struct cf_array *ids = cf_ids(CF_I32, 1, 2, (const int32_t[]){3, 5}),
                     *slots = cf_array(CF_I32, 1, 4), *recorder = cf_array(CF_I32, 1, 2);
-    sluice_remap_args args = {.struct_size = sizeof args, .layer = 1, .ids = &ids->t,
-                              .dispatch_ids = &slots->t, .recorder_ids = &recorder->t};
+    sluice_remap_args args = {.struct_size = sizeof args,
+                              .layer = 1,
+                              .ids = &ids->t,
+                              .dispatch_ids = &slots->t,
+                              .recorder_ids = &recorder->t};
     cf_set_placement(context, 1, MAP, PHYSICAL);
     EXPECT_OK(context, cf_call_remap(context, &args));
     CHECK_EQ(cf_id(recorder, 0, 0), 6, "where expert 3 is now");

@@ -39,10 +39,10 @@ void cf_load(const char *path)
 
 const char *cf_status_name(sluice_status status)
 {
-    static const char *const NAMES[] = {
-        "OK",    "INVALID",  "UNSUPPORTED", "UNAVAILABLE", "NO_MEMORY", "PEER_LOST",
-        "MISMATCH", "OVERFLOW", "BUSY",     "STALE",       "FENCED",    "NOT_CAPTURABLE",
-        "NOT_READY", "CANCELLED", "DEVICE", "INTERNAL"};
+    static const char *const NAMES[] = {"OK",        "INVALID",   "UNSUPPORTED", "UNAVAILABLE",
+                                        "NO_MEMORY", "PEER_LOST", "MISMATCH",    "OVERFLOW",
+                                        "BUSY",      "STALE",     "FENCED",      "NOT_CAPTURABLE",
+                                        "NOT_READY", "CANCELLED", "DEVICE",      "INTERNAL"};
     return status >= 0 && status < (int32_t)(sizeof NAMES / sizeof *NAMES) ? NAMES[status]
                                                                            : "no status";
 }
@@ -80,8 +80,8 @@ void cf_expect_text(const char *file, int line, const char *text, sluice_status 
                 cf_status_name(want), text);
     for (; *words; words++)
         if (!strstr(text, *words))
-            cf_fail(file, line, "%s, but the text has no \"%s\": \"%.200s\"", cf_status_name(status),
-                    *words, text);
+            cf_fail(file, line, "%s, but the text has no \"%s\": \"%.200s\"",
+                    cf_status_name(status), *words, text);
 }
 
 void cf_expect(const char *file, int line, const sluice_context *context, sluice_status status,

@@ -52,8 +52,7 @@ static void run_split(sluice_context *context, const struct tensors *x)
                                    .ids = &x->ids->t, .weights = &x->weights->t};
     EXPECT_OK(context, cf_call_topk(context, &topk));
     const sluice_remap_args remap = {sizeof remap, .ids = &x->ids->t, .num_valid = &x->valid->t,
-                                     .dispatch_ids = &x->slots->t,
-                                     .recorder_ids = &x->recorder->t};
+                                     .dispatch_ids = &x->slots->t, .recorder_ids = &x->recorder->t};
     EXPECT_OK(context, cf_call_remap(context, &remap));
     const sluice_record_args record = {sizeof record, .recorder_ids = &x->recorder->t,
                                        .num_valid = &x->valid->t};
@@ -139,8 +138,16 @@ static void skip_record(const void *what)
         CHECK_EQ(got[p], 0, "counter %d after a route that records nothing", p);
 }
 
-#define PATH(...) &(const struct path){__VA_ARGS__}
-#define INT(value_) &(const int32_t){value_}
+#define PATH(...)                                                                                  \
+    &(const struct path)                                                                           \
+    {                                                                                              \
+        __VA_ARGS__                                                                                \
+    }
+#define INT(value_)                                                                                \
+    &(const int32_t)                                                                               \
+    {                                                                                              \
+        value_                                                                                     \
+    }
 
 static const struct cf_case CASES[] = {
     {"promise1.split_0", "topk, remap, record count routed choices only, F = 0", counts_are_routed,

@@ -29,7 +29,8 @@ static sluice_status set(sluice_context *context, int64_t generation, const uint
     for (int32_t r = 0; r < RANKS; r++)
         living += alive[r];
     const sluice_comm comm = {.struct_size = sizeof comm, .rank = own, .size = living};
-    const sluice_ranks ranks = {sizeof ranks, .generation = generation, .alive = alive, .comm = &comm};
+    const sluice_ranks ranks = {sizeof ranks, .generation = generation, .alive = alive,
+                                .comm = &comm};
     return cf_ranks()->set(context, &ranks, NULL);
 }
 
@@ -87,8 +88,8 @@ static void living_copies(const void *what)
         cf_set_placement(context, 0, MAP, PHYSICAL);
         EXPECT_OK(context, set(context, 1, ALIVE, 1));
         struct cf_array *ids = cf_array(CF_I32, 200, 1), *recorder = cf_array(CF_I32, 200, 1);
-        const sluice_remap_args args = {.struct_size = sizeof args, .ids = &ids->t,
-                                        .recorder_ids = &recorder->t};
+        const sluice_remap_args args = {
+            .struct_size = sizeof args, .ids = &ids->t, .recorder_ids = &recorder->t};
         EXPECT_OK(context, cf_call_remap(context, &args));
         for (int32_t t = 0; t < 200; t++)
             CHECK(cf_id(recorder, t, 0) == 4 || cf_id(recorder, t, 0) == 9,
@@ -165,7 +166,11 @@ static void no_fault(const void *what)
     EXPECT_OK(context, cf_ranks()->clear(context));
 }
 
-#define INT(value_) &(const int32_t){value_}
+#define INT(value_)                                                                                \
+    &(const int32_t)                                                                               \
+    {                                                                                              \
+        value_                                                                                     \
+    }
 
 static const struct cf_case CASES[] = {
     {"ranks.dead_choice", "a choice without a living copy is -1, weight 0, counted as dead",

@@ -149,7 +149,7 @@ static int32_t pick(struct work *work, bool *taken, int32_t from, int32_t to, in
         chosen[made] = e;
     }
     int32_t next = best(work, taken, from, to);
-    if (next >= 0)
+    if (next >= 0 && made > 0)
         decide(work, work->value[chosen[made - 1]], work->value[next]);
     return made;
 }
@@ -184,8 +184,8 @@ static int32_t choose(const struct ref_row *row, int32_t columns, struct work *w
 }
 
 /* Step 9. `divisor` is what the routed weights were divided by. */
-static void share(const struct ref_row *row, const struct work *work, double divisor,
-                  double scale, struct ref_choice *choice)
+static void share(const struct ref_row *row, const struct work *work, double divisor, double scale,
+                  struct ref_choice *choice)
 {
     const sluice_router *router = row->router;
     for (int32_t j = 0; j < router->shared && row->shared_logits; j++) {
@@ -213,8 +213,8 @@ void ref_choose(const struct ref_row *row, struct ref_choice *choice)
         work.x[e] = transform(router, row->logits[e]);
         if (router->bias_use == SLUICE_BIAS_LOGIT)
             work.x[e] += row->bias[e];
-        work.out[e] = isnan(row->logits[e]) || isnan(work.x[e]) ||
-                      (isinf(work.x[e]) && work.x[e] < 0);
+        work.out[e] =
+            isnan(row->logits[e]) || isnan(work.x[e]) || (isinf(work.x[e]) && work.x[e] < 0);
     }
     score(row, columns, &work);
     if (row->forced)
@@ -224,7 +224,8 @@ void ref_choose(const struct ref_row *row, struct ref_choice *choice)
         made = choose(row, columns, &work, chosen);
     choice->margin = work.margin;
 
-    double sum = 0, divisor = 1, scale = router->scale_by == SLUICE_SCALE_BY_ENGINE ? 1 : or_one(router->scale);
+    double sum = 0, divisor = 1,
+           scale = router->scale_by == SLUICE_SCALE_BY_ENGINE ? 1 : or_one(router->scale);
     for (int32_t k = 0; k < made; k++)
         sum += chosen[k] >= 0 ? work.score[chosen[k]] : 0;
     for (int32_t j = 0; joint(row) && j < router->shared; j++)

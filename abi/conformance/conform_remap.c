@@ -5,7 +5,11 @@
 
 #include "conform_reference.h"
 
-#define IDS(...) (const int32_t[]){__VA_ARGS__}
+#define IDS(...)                                                                                   \
+    (const int32_t[])                                                                              \
+    {                                                                                              \
+        __VA_ARGS__                                                                                \
+    }
 
 struct call {
     sluice_context *context;
@@ -47,14 +51,15 @@ static void run(struct call *call)
 static void expect(const struct cf_array *array, int32_t row, const int32_t *want, const char *what)
 {
     for (int32_t k = 0; k < array->columns; k++)
+        /* NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): as long as a row */
         CHECK_EQ(cf_id(array, row, k), want[k], "%s of row %d, column %d", what, row, k);
 }
 
 static void expect_weight(const struct call *call, int32_t row, int32_t column, float want)
 {
     float got = (float)cf_get(call->slot_weights, row, column);
-    CHECK(memcmp(&got, &want, sizeof got) == 0, "weight of row %d, column %d: got %.9g, want %.9g",
-          row, column, (double)got, (double)want);
+    CHECK(cf_same_bits(got, want), "weight of row %d, column %d: got %.9g, want %.9g", row, column,
+          (double)got, (double)want);
 }
 
 static void vector_264(const void *what)
@@ -206,6 +211,22 @@ static void none_stays_none(const void *what)
     CHECK_EQ(cf_rejected(call.context, SLUICE_OP_REMAP), 0, "rejected ids");
 }
 
+static void none_without_shared(const void *what)
+{
+    (void)what;
+    struct cf_setup setup;
+    struct call call;
+    cf_setup(&setup, 1, 16, 6, 0);
+    start(&call, &setup, 2, IDS(5, -1, 15, -1, 2, 99, -1, 3, -1, -1, -1, 4));
+    run(&call);
+    expect(call.slots, 0, IDS(5, -1, 15, -1, 2, -1), "dispatch id");
+    expect(call.slots, 1, IDS(-1, 3, -1, -1, -1, 4), "dispatch id");
+    for (int32_t t = 0; t < 2; t++)
+        for (int32_t k = 0; k < 6; k++)
+            expect_weight(&call, t, k,
+                          cf_id(call.slots, t, k) < 0 ? 0 : (float)cf_get(call.weights, t, k));
+}
+
 static void rejected(const void *what)
 {
     (void)what;
@@ -347,7 +368,8 @@ static void zero_here(const void *what)
     cf_setup(&setup, 1, 8, 1, 1);
     setup.router[0].zero_experts = 2;
     start(&call, &setup, 3, IDS(1, 2, 3));
-    struct cf_array *zero = cf_floats(3, 0, (const float[]){0.5F, 0, 2}), *here = cf_array(CF_F32, 3, 0);
+    struct cf_array *zero = cf_floats(3, 0, (const float[]){0.5F, 0, 2}),
+                    *here = cf_array(CF_F32, 3, 0);
     call.args.zero_weight = &zero->t;
     call.args.zero_weight_here = &here->t;
     run(&call);
@@ -356,29 +378,37 @@ static void zero_here(const void *what)
               cf_get(here, t, 0));
 }
 
-#define INT(value_) &(const int32_t){value_}
+#define INT(value_)                                                                                \
+    &(const int32_t)                                                                               \
+    {                                                                                              \
+        value_                                                                                     \
+    }
 
 static const struct cf_case CASES[] = {
     {"remap.vector_264", "the vector of 264 experts on 8 ranks", vector_264, NULL},
     {"remap.vector_256", "the vector of 256 experts on 4 ranks, scaled by the engine", vector_256,
      NULL},
-    {"remap.shared_0", "without shared experts the slot is the physical expert",
-     slots_with_shared, INT(0)},
+    {"remap.shared_0", "without shared experts the slot is the physical expert", slots_with_shared,
+     INT(0)},
     {"remap.shared_1", "one shared slot a rank shifts by the rank", slots_with_shared, INT(1)},
     {"remap.shared_2", "two shared slots a rank shift by twice the rank", slots_with_shared,
      INT(2)},
     {"remap.shared_4", "four shared slots a rank shift by four times the rank", slots_with_shared,
      INT(4)},
-    {"remap.shared_8", "eight shared slots a rank shift by eight times the rank",
-     slots_with_shared, INT(8)},
-    {"remap.per_token", "per-token shared weights are divided by the scale once, where the engine scales",
+    {"remap.shared_8", "eight shared slots a rank shift by eight times the rank", slots_with_shared,
+     INT(8)},
+    {"remap.per_token",
+     "per-token shared weights are divided by the scale once, where the engine scales",
      per_token_shared, NULL},
-    {"remap.constant", "the constant shared weight is shared_scale, divided where the engine scales",
+    {"remap.constant",
+     "the constant shared weight is shared_scale, divided where the engine scales",
      constant_divided, NULL},
     {"remap.not_fused", "shared experts that are not fused have no slot and no column", not_fused,
      NULL},
     {"remap.none", "a choice of -1 stays -1 with weight 0, and its row keeps its shared experts",
      none_stays_none, NULL},
+    {"remap.none_0", "without shared experts a choice of -1 has weight 0 too", none_without_shared,
+     NULL},
     {"remap.rejected", "an id outside [0, E) gives -1, weight 0, and is counted", rejected, NULL},
     {"remap.wide", "int64 ids and strided rows give what int32 and dense rows give", wide_ids,
      NULL},

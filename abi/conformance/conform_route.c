@@ -21,8 +21,8 @@ static struct cf_array *matrix(const struct mix *mix, enum cf_type type, int64_t
 {
     if (columns == 0)
         return NULL;
-    struct cf_array *array = mix->strided ? cf_strided(type, ROWS, columns, columns + 2)
-                                          : cf_array(type, ROWS, columns);
+    struct cf_array *array =
+        mix->strided ? cf_strided(type, ROWS, columns, columns + 2) : cf_array(type, ROWS, columns);
     cf_fill_bytes(array, 0x77);
     return array;
 }
@@ -33,9 +33,12 @@ static struct outputs make_outputs(const struct mix *mix)
     int32_t columns = top_k + (mix->shared_policy == SLUICE_SHARED_NOT_FUSED ? 0 : shared);
     bool per_token = shared && mix->router.shared_weight != SLUICE_SHARED_ONE;
     enum cf_type ids = mix->ids == CF_I64 ? CF_I64 : CF_I32;
-    struct outputs out = {matrix(mix, ids, columns),    matrix(mix, CF_F32, columns),
-                          matrix(mix, ids, top_k),      matrix(mix, ids, top_k),
-                          matrix(mix, CF_F32, top_k),   matrix(mix, CF_F32, per_token ? shared : 0),
+    struct outputs out = {matrix(mix, ids, columns),
+                          matrix(mix, CF_F32, columns),
+                          matrix(mix, ids, top_k),
+                          matrix(mix, ids, top_k),
+                          matrix(mix, CF_F32, top_k),
+                          matrix(mix, CF_F32, per_token ? shared : 0),
                           mix->router.zero_experts ? cf_array(CF_F32, ROWS, 0) : NULL};
     return out;
 }
@@ -170,8 +173,8 @@ static void same_as_three(const void *what)
         equal(a.zero, b.zero, "zero_weight");
     }
     int64_t x[RANKS * SLOTS], y[RANKS * SLOTS];
-    cf_counters(split, 0, x, RANKS * SLOTS);
-    cf_counters(fused, 0, y, RANKS * SLOTS);
+    cf_counters(split, 0, x, (int64_t)RANKS * SLOTS);
+    cf_counters(fused, 0, y, (int64_t)RANKS * SLOTS);
     CHECK(memcmp(x, y, sizeof x) == 0, "the counters differ");
     CHECK_EQ(cf_rejected(split, SLUICE_OP_REMAP), cf_rejected(fused, SLUICE_OP_ROUTE),
              "rejected ids");
@@ -210,11 +213,17 @@ static void outputs_alone(const void *what)
     EXPECT(context, cf_call_route(context, &none), SLUICE_INVALID, "output");
 }
 
-#define MIX(...) &(const struct mix){__VA_ARGS__}
+#define MIX(...)                                                                                   \
+    &(const struct mix)                                                                            \
+    {                                                                                              \
+        __VA_ARGS__                                                                                \
+    }
 #define ROUTER(...) .router = {.experts = EXPERTS, __VA_ARGS__}
 #define SAME(name_, title_, ...)                                                                   \
-    {"route." name_, "route gives what the three operations give: " title_, same_as_three,         \
-     MIX(__VA_ARGS__)}
+    {                                                                                              \
+        "route." name_, "route gives what the three operations give: " title_, same_as_three,      \
+            MIX(__VA_ARGS__)                                                                       \
+    }
 #define GATED .top_k = 4, .shared = 2, .shared_weight = SLUICE_SHARED_SIGMOID
 
 static const struct cf_case CASES[] = {
@@ -225,8 +234,7 @@ static const struct cf_case CASES[] = {
     SAME("v3", "DeepSeek-V3's router",
          ROUTER(.top_k = 6, .shared = 1, .score = SLUICE_SCORE_SIGMOID,
                 .bias_use = SLUICE_BIAS_SCORE, .groups = 8, .keep_groups = 4,
-                .group_value = SLUICE_GROUP_TOP2, .renorm = 1, .renorm_eps = 1e-20F,
-                .scale = 2.5F),
+                .group_value = SLUICE_GROUP_TOP2, .renorm = 1, .renorm_eps = 1e-20F, .scale = 2.5F),
          .logits = CF_BF16),
     SAME("gated", "gated shared experts, strided int64 outputs, padding",
          ROUTER(GATED, .scale = 3, .scale_by = SLUICE_SCALE_BY_ENGINE), .strided = true,

@@ -40,8 +40,8 @@ void cf_setup(struct cf_setup *setup, int32_t layers, int32_t experts, int32_t t
                                            .experts = experts,
                                            .top_k = top_k,
                                            .shared = shared};
-        setup->layer[i] = (sluice_layer){.struct_size = sizeof(sluice_layer),
-                                         .router = &setup->router[i]};
+        setup->layer[i] =
+            (sluice_layer){.struct_size = sizeof(sluice_layer), .router = &setup->router[i]};
         setup->layers[i] = &setup->layer[i];
     }
     setup->transport = (sluice_transport){.struct_size = sizeof(sluice_transport),
@@ -93,6 +93,7 @@ void cf_set_placement(sluice_context *context, int32_t layer, const int32_t *map
     EXPECT_OK(context, cf_placement()->set(context, layer, map, count, 0, NULL));
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): the plugin writes through it */
 void cf_counters(sluice_context *context, int32_t layer, int64_t *counters, int64_t physical)
 {
     sluice_tensor tensor = {.data = counters,

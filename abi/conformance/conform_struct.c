@@ -46,6 +46,27 @@ static sluice_status call_dispatch(struct probe *probe)
     return cf_call_dispatch(probe->context, probe->args);
 }
 
+/* COUNT and SEND of no payload, then combine. */
+static sluice_status call_combine(struct probe *probe)
+{
+    struct cf_array *ids = cf_ids(CF_I32, 1, 2, (const int32_t[]){0, 3});
+    struct cf_array *weights = cf_array(CF_F32, 1, 2);
+    static sluice_handle handle;
+    int64_t rows = 0;
+    sluice_dispatch_args args = {.struct_size = sizeof args,
+                                 .phase = SLUICE_DISPATCH_COUNT,
+                                 .handle = &handle,
+                                 .dispatch_ids = &ids->t,
+                                 .dispatch_weights = &weights->t,
+                                 .row_count = &rows};
+    EXPECT_OK(probe->context, cf_call_dispatch(probe->context, &args));
+    args.phase = SLUICE_DISPATCH_SEND;
+    EXPECT_OK(probe->context, cf_call_dispatch(probe->context, &args));
+    sluice_combine_args *combine = probe->args;
+    combine->handle = &handle;
+    return cf_call_combine(probe->context, combine);
+}
+
 static sluice_status call_slots(struct probe *probe)
 {
     return cf_load_api()->add_slots(probe->context, probe->args);
@@ -223,6 +244,10 @@ static void dispatch_sizes(const void *what)
                                            .row_count = &rows};
     prepare(&probe, "dispatch", &dispatch, sizeof dispatch, call_dispatch);
     check_sizes(&probe);
+    struct cf_array *rows_back = cf_array(CF_F32, 2, 4), *out = cf_array(CF_F32, 1, 4);
+    const sluice_combine_args combine = {sizeof combine, .rows = &rows_back->t, .out = &out->t};
+    prepare(&probe, "combine", &combine, sizeof combine, call_combine);
+    check_sizes(&probe);
 }
 
 static void extension_struct_sizes(const void *what)
@@ -230,7 +255,8 @@ static void extension_struct_sizes(const void *what)
     (void)what;
     struct probe probe;
     struct buffers b = make_buffers();
-    const sluice_route_args route = {sizeof route, .logits = &b.logits->t, .dispatch_ids = &b.slots->t};
+    const sluice_route_args route = {sizeof route, .logits = &b.logits->t,
+                                     .dispatch_ids = &b.slots->t};
     prepare(&probe, "route", &route, sizeof route, call_route);
     check_sizes(&probe);
     struct cf_array *counts = cf_array(CF_I32, 8, 0);
@@ -311,7 +337,8 @@ static void param_sizes(const void *what)
     struct {
         sluice_param param;
         unsigned char tail[64];
-    } longer = {.param = {.struct_size = sizeof longer.param, .name = "w", .role = SLUICE_ROLE_BIAS}};
+    } longer = {
+        .param = {.struct_size = sizeof longer.param, .name = "w", .role = SLUICE_ROLE_BIAS}};
     sluice_param *params[1] = {&longer.param};
     sluice_weights_args args = {.struct_size = sizeof args, .params = params, .param_count = 1};
     EXPECT_OK(context, cf_api->get_moe_weights(context, &args));
@@ -353,7 +380,7 @@ static void null_context(const void *what)
 static const struct cf_case CASES[] = {
     {"struct.operations", "topk, remap, record and get_moe_weights check struct_size",
      operation_sizes, NULL},
-    {"struct.dispatch", "dispatch checks struct_size", dispatch_sizes, NULL},
+    {"struct.dispatch", "dispatch and combine check struct_size", dispatch_sizes, NULL},
     {"struct.extensions", "route and add_slots check struct_size", extension_struct_sizes, NULL},
     {"struct.ranks", "set of sluice.ranks/1 checks struct_size", ranks_sizes, NULL},
     {"struct.open", "open checks struct_size of everything it reads", open_sizes, NULL},

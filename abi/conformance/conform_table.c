@@ -94,7 +94,8 @@ static void open_close(const void *what)
 }
 
 static const struct cf_case CASES[] = {
-    {"table.loads", "the plugin loads with RTLD_NOW and RTLD_LOCAL and serves this ABI", loads, NULL},
+    {"table.loads", "the plugin loads with RTLD_NOW and RTLD_LOCAL and serves this ABI", loads,
+     NULL},
     {"table.whole", "the table has its version, its size, its names and every function",
      table_is_whole, NULL},
     {"table.majors", "the entry point gives NULL for a major it does not serve", other_majors,

@@ -54,7 +54,7 @@ static void run(int32_t threads, int32_t copy_policy, int32_t shared_policy, str
                                     .zero_weight = &result->zero->t};
     for (int i = 0; i < 2; i++)
         EXPECT_OK(context, cf_call_route(context, &args));
-    cf_counters(context, 0, result->counters, RANKS * SLOTS);
+    cf_counters(context, 0, result->counters, (int64_t)RANKS * SLOTS);
     result->rejected = cf_rejected(context, SLUICE_OP_ROUTE);
     cf_api->close(context);
 }
@@ -107,8 +107,10 @@ static void other_thread(const void *what)
                     *weights = cf_array(CF_F32, 3, 2);
     cf_put(logits, 2, 6, 4);
     cf_push();
-    visitor.args = (sluice_topk_args){.struct_size = sizeof visitor.args, .logits = &logits->t,
-                                      .ids = &ids->t, .weights = &weights->t};
+    visitor.args = (sluice_topk_args){.struct_size = sizeof visitor.args,
+                                      .logits = &logits->t,
+                                      .ids = &ids->t,
+                                      .weights = &weights->t};
     for (int i = 0; i < 3; i++) {
         pthread_t thread;
         CHECK(!pthread_create(&thread, NULL, visit, &visitor), "no thread");
@@ -137,8 +139,8 @@ static void *work_alone(void *data)
                     *weights = cf_array(CF_F32, 600, 2);
     for (int32_t t = 0; t < 600; t++)
         cf_put(logits, t, (t * 7) % experts, 5);
-    const sluice_topk_args args = {.struct_size = sizeof args, .logits = &logits->t, .ids = &ids->t,
-                                   .weights = &weights->t};
+    const sluice_topk_args args = {
+        .struct_size = sizeof args, .logits = &logits->t, .ids = &ids->t, .weights = &weights->t};
     for (int i = 0; i < 20; i++) {
         sluice_context *context = cf_open(&setup);
         EXPECT_OK(context, cf_call_topk(context, &args));
@@ -163,7 +165,11 @@ static void side_by_side(const void *what)
         pthread_join(threads[i], NULL);
 }
 
-#define POLICIES(...) &(const struct policies){__VA_ARGS__}
+#define POLICIES(...)                                                                              \
+    &(const struct policies)                                                                       \
+    {                                                                                              \
+        __VA_ARGS__                                                                                \
+    }
 
 static const struct cf_case CASES[] = {
     {"threads.same", "1 to 8 threads give the same bits and counts", same_bits,

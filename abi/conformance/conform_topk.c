@@ -9,9 +9,9 @@
 struct topk_spec {
     sluice_router router; /* struct_size is filled in */
     enum cf_type logits, ids;
-    int32_t rows;          /* default 37 */
-    double mean, spread;   /* of the logits; spread 0: 2 */
-    double bias_spread;    /* default 0.3 */
+    int32_t rows;           /* default 37 */
+    double mean, spread;    /* of the logits; spread 0: 2 */
+    double bias_spread;     /* default 0.3 */
     int32_t shared_columns; /* of shared_logits; default F */
     bool expert_scale, forced, forced_table, row_valid, num_valid, strided, wide_scalars;
 };
@@ -212,9 +212,16 @@ static void against_reference(const void *what)
     cf_api->close(context);
 }
 
-#define SPEC(...) &(const struct topk_spec){__VA_ARGS__}
+#define SPEC(...)                                                                                  \
+    &(const struct topk_spec)                                                                      \
+    {                                                                                              \
+        __VA_ARGS__                                                                                \
+    }
 #define ROUTER(...) .router = {__VA_ARGS__}
-#define TOPK(name_, title_, ...) {"topk." name_, title_, against_reference, SPEC(__VA_ARGS__)}
+#define TOPK(name_, title_, ...)                                                                   \
+    {                                                                                              \
+        "topk." name_, title_, against_reference, SPEC(__VA_ARGS__)                                \
+    }
 
 /* DeepSeek-V3's, small. */
 #define V3                                                                                         \
@@ -249,7 +256,8 @@ static const struct cf_case CASES[] = {
          ROUTER(.experts = 32, .top_k = 4, .score = SLUICE_SCORE_SIGMOID, .renorm = 1,
                 .renorm_floor = 0.01F),
          .mean = -8, .spread = 1),
-    TOPK("scale", "the routed scale is in the weights", ROUTER(.experts = 32, .top_k = 4, .scale = 2.5F)),
+    TOPK("scale", "the routed scale is in the weights",
+         ROUTER(.experts = 32, .top_k = 4, .scale = 2.5F)),
     TOPK("scale_renorm", "the routed scale comes after renormalising",
          ROUTER(.experts = 32, .top_k = 4, .renorm = 1, .scale = 2.5F)),
     TOPK("scale_by_engine", "with scale_by ENGINE the weights are not scaled",
@@ -289,8 +297,7 @@ static const struct cf_case CASES[] = {
     TOPK("groups_max_bias", "groups are ranked by their best biased score",
          ROUTER(.experts = 64, .top_k = 6, .groups = 8, .keep_groups = 3,
                 .score = SLUICE_SCORE_SIGMOID, .bias_use = SLUICE_BIAS_SCORE)),
-    TOPK("groups_top2", "groups are ranked by the sum of their two best biased scores",
-         ROUTER(V3)),
+    TOPK("groups_top2", "groups are ranked by the sum of their two best biased scores", ROUTER(V3)),
     TOPK("groups_top2_no_bias", "groups are ranked by their two best scores without a bias too",
          ROUTER(.experts = 64, .top_k = 4, .groups = 4, .keep_groups = 2,
                 .group_value = SLUICE_GROUP_TOP2, .renorm = 1)),
@@ -325,6 +332,9 @@ static const struct cf_case CASES[] = {
     TOPK("joint_softmax", "joint shared logits are in the softmax and in the sum",
          ROUTER(.experts = 32, .top_k = 4, .shared = 2, .shared_weight = SLUICE_SHARED_JOINT,
                 .scale = 3)),
+    TOPK("joint_eps", "joint shared logits are in the softmax before the epsilon is added",
+         ROUTER(.experts = 32, .top_k = 4, .shared = 2, .shared_weight = SLUICE_SHARED_JOINT,
+                .renorm_eps = 0.05F)),
     TOPK("joint_sigmoid", "joint shared scores are in the sum that renormalises",
          ROUTER(.experts = 64, .top_k = 6, .shared = 2, .score = SLUICE_SCORE_SIGMOID,
                 .bias_use = SLUICE_BIAS_SCORE, .shared_weight = SLUICE_SHARED_JOINT, .scale = 8)),
@@ -338,8 +348,8 @@ static const struct cf_case CASES[] = {
          .forced = true),
     TOPK("forced_table", "forced_row looks a row of the table up",
          ROUTER(.experts = 32, .top_k = 6, .renorm = 1), .forced_table = true),
-    TOPK("forced_i64", "forced ids and forced_row may be int64",
-         ROUTER(.experts = 32, .top_k = 6), .forced_table = true, .ids = CF_I64),
+    TOPK("forced_i64", "forced ids and forced_row may be int64", ROUTER(.experts = 32, .top_k = 6),
+         .forced_table = true, .ids = CF_I64),
     TOPK("forced_zero", "a forced zero expert becomes zero_weight",
          ROUTER(.experts = 16, .top_k = 3, .zero_experts = 9), .forced = true),
     TOPK("row_valid", "rows that are not valid are -1 and 0",
@@ -351,8 +361,7 @@ static const struct cf_case CASES[] = {
     TOPK("bf16", "bfloat16 logits are served", ROUTER(.experts = 32, .top_k = 4, .renorm = 1),
          .logits = CF_BF16),
     TOPK("f16_denormal", "float16 logits below 2^-14 keep their value",
-         ROUTER(.experts = 8, .top_k = 2, .logit_scale = 100000), .logits = CF_F16,
-         .spread = 2e-5),
+         ROUTER(.experts = 8, .top_k = 2, .logit_scale = 100000), .logits = CF_F16, .spread = 2e-5),
     TOPK("i64_ids", "ids may be int64", ROUTER(.experts = 64, .top_k = 6), .ids = CF_I64),
     TOPK("strided", "rows of inputs and outputs may have a stride",
          ROUTER(V3, .shared = 2, .shared_weight = SLUICE_SHARED_SIGMOID), .strided = true),

@@ -37,10 +37,15 @@ static void run(struct call *call)
 static void expect_ids(const struct call *call, int32_t row, const int32_t *want)
 {
     for (int32_t k = 0; k < call->top_k; k++)
+        /* NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): as long as a row */
         CHECK_EQ(cf_id(call->ids, row, k), want[k], "id of row %d, column %d", row, k);
 }
 
-#define IDS(...) (const int32_t[]){__VA_ARGS__}
+#define IDS(...)                                                                                   \
+    (const int32_t[])                                                                              \
+    {                                                                                              \
+        __VA_ARGS__                                                                                \
+    }
 
 static void set_row(const struct call *call, int32_t row, const double *values)
 {

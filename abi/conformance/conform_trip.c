@@ -43,8 +43,8 @@ static void make_rows(struct mv_trip *trip)
 {
     const struct mv_scene *scene = trip->scene;
     for (int32_t i = 0; i < MV_PAYLOADS && trip->payloads[i]; i++) {
-        trip->rows[i] = matrix(scene, trip->payloads[i]->type, trip->row_count,
-                               trip->payloads[i]->columns);
+        trip->rows[i] =
+            matrix(scene, trip->payloads[i]->type, trip->row_count, trip->payloads[i]->columns);
         cf_fill_bytes(trip->rows[i], 0x3C);
     }
     trip->row_slot = cf_array(scene->wide ? CF_I64 : CF_I32, trip->row_count, 0);
@@ -132,7 +132,8 @@ void mv_check_layout(const struct mv_trip *trip, const struct mv_tokens *tokens)
         for (int32_t i = 0; i < count; i++)
             here += rows[i].slot == s;
         if (scene->strided_layout)
-            at = s * (scene->capacity_slot ? scene->capacity_slot : scene->ranks * MV_TOKENS);
+            at = s *
+                 (scene->capacity_slot ? scene->capacity_slot : (int64_t)scene->ranks * MV_TOKENS);
         CHECK_EQ(cf_id(trip->slot_counts, s, 0), here, "rows of slot %d of rank %d", s, trip->rank);
         CHECK_EQ(cf_id(trip->slot_starts, s, 0), at, "start of slot %d of rank %d", s, trip->rank);
         at += here;
@@ -155,13 +156,15 @@ static void check_row(const struct mv_trip *trip, int64_t at, const struct mv_ro
                         : (double)cf_bfloat_to_float(cf_float_to_bfloat((float)x));
             if (i == 0 && scene->multiply) {
                 float product = (float)x * row->weight;
-                x = scene->type == CF_F16    ? (double)cf_half_to_float(cf_float_to_half(product))
-                    : scene->type == CF_BF16 ? (double)cf_bfloat_to_float(cf_float_to_bfloat(product))
-                                             : (double)product;
+                x = scene->type == CF_F16 ? (double)cf_half_to_float(cf_float_to_half(product))
+                    : scene->type == CF_BF16
+                        ? (double)cf_bfloat_to_float(cf_float_to_bfloat(product))
+                        : (double)product;
             }
             double got = cf_get(trip->rows[i], at, h);
-            CHECK(got == x, "payload %d, row %d of rank %d (slot %d, from rank %d token %d), element %d: "
-                            "got %g, want %g",
+            CHECK(got == x,
+                  "payload %d, row %d of rank %d (slot %d, from rank %d token %d), element %d: "
+                  "got %g, want %g",
                   i, (int)at, trip->rank, row->slot, row->source, row->token, (int)h, got, x);
         }
     if (scene->optional)
@@ -205,7 +208,7 @@ void mv_check_out(const struct mv_trip *trip, const struct mv_tokens *tokens)
         for (int32_t h = 0; h < mv_width(scene); h++) {
             float want = mv_expected_out(scene, trip->rank, mine, t, h);
             float got = (float)cf_get(trip->out, t, h);
-            CHECK(got == want, "token %d of rank %d, element %d: got %.9g, want %.9g", t, trip->rank, h,
-                  (double)got, (double)want);
+            CHECK(got == want, "token %d of rank %d, element %d: got %.9g, want %.9g", t,
+                  trip->rank, h, (double)got, (double)want);
         }
 }

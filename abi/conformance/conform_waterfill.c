@@ -87,8 +87,8 @@ static void static_mode(const void *what)
     for (int32_t rank = 0; rank < scene->ranks; rank += scene->ranks - 1) {
         struct ref_shape shape = {scene->ranks * scene->slots, scene->slots, scene->ranks,
                                   scene->shared, rank};
-        struct ref_waterfill call = {.shape = &shape, .top_k = TOP_K, .rows = scene->rows,
-                                     .physical = physical};
+        struct ref_waterfill call = {
+            .shape = &shape, .top_k = TOP_K, .rows = scene->rows, .physical = physical};
         struct cf_setup setup;
         setup_rank(&setup, scene);
         cf_setup_rank(&setup, rank, scene->ranks);
@@ -116,8 +116,12 @@ static void dynamic_rank(int32_t rank, int32_t size, const sluice_comm *comm, co
         tokens[r] = scene->valid ? scene->valid : scene->rows;
     }
     struct ref_shape shape = {scene->ranks * scene->slots, scene->slots, size, scene->shared, rank};
-    struct ref_waterfill call = {.shape = &shape, .dynamic = true, .top_k = TOP_K,
-                                 .rows = scene->rows, .physical = physical, .loads = loads,
+    struct ref_waterfill call = {.shape = &shape,
+                                 .dynamic = true,
+                                 .top_k = TOP_K,
+                                 .rows = scene->rows,
+                                 .physical = physical,
+                                 .loads = loads,
                                  .tokens = tokens};
     struct cf_setup setup;
     setup_rank(&setup, scene);
@@ -149,7 +153,11 @@ static void needs_use(const void *what)
                 "BALANCE_NOW");
 }
 
-#define SCENE(...) &(const struct scene){__VA_ARGS__}
+#define SCENE(...)                                                                                 \
+    &(const struct scene)                                                                          \
+    {                                                                                              \
+        __VA_ARGS__                                                                                \
+    }
 
 static const struct cf_case CASES[] = {
     {"waterfill.static", "static waterfill gives SGLang's ranks", static_mode,

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "choose_row.h"
 
+#include "mutant.h"
+
 /* The best so far, descending. */
 struct best {
     int32_t *ids;
@@ -15,6 +17,11 @@ static void start_best(struct best *best, int32_t *ids, int32_t room)
     best->room = room;
 }
 
+static bool beats(float value, float other)
+{
+    return value > other || (SL_MUTANT(tie_to_higher_id) && value == other && value > -INFINITY);
+}
+
 /* Columns first ... end-1, ascending, so that an equal value of a higher id stays behind. -inf and
  * NaN compare false and never enter. */
 static void take_best(struct best *best, const float *v, int32_t first, int32_t end)
@@ -22,10 +29,10 @@ static void take_best(struct best *best, const float *v, int32_t first, int32_t 
     for (int32_t e = first; e < end; e++) {
         float value = v[e];
         float least = best->count < best->room ? -INFINITY : best->values[best->room - 1];
-        if (!(value > least))
+        if (!beats(value, least))
             continue;
         int32_t at = best->count < best->room ? best->count++ : best->room - 1;
-        for (; at > 0 && value > best->values[at - 1]; at--) {
+        for (; at > 0 && beats(value, best->values[at - 1]); at--) {
             best->values[at] = best->values[at - 1];
             best->ids[at] = best->ids[at - 1];
         }
@@ -57,6 +64,8 @@ static void fill_scores(struct sl_row *row, const struct sl_rule *rule)
 static void fill_values(struct sl_row *row, const struct sl_rule *rule, const float *bias)
 {
     const float *from = rule->bias_use == SLUICE_BIAS_SCORE ? row->s : row->x;
+    if (SL_MUTANT(rank_by_score))
+        from = row->s;
     bool add = rule->bias_use == SLUICE_BIAS_SCORE || rule->bias_use == SLUICE_BIAS_RANK_LOGIT;
     for (int32_t e = 0; e < rule->columns; e++) {
         float v = add ? from[e] + bias[e] : from[e];
@@ -73,7 +82,11 @@ static float group_value(const struct sl_row *row, const struct sl_rule *rule, c
     float first = -INFINITY, second = -INFINITY;
     for (int32_t e = group * rule->group_size; e < (group + 1) * rule->group_size; e++) {
         float u = add ? row->s[e] + bias[e] : row->s[e];
-        if (!(row->x[e] >= -FLT_MAX) || !(u > second))
+        if (SL_MUTANT(nan_counts_in_group) && !(row->x[e] >= -FLT_MAX))
+            u = 1;
+        else if (!(row->x[e] >= -FLT_MAX) || !(u > second))
+            continue;
+        if (SL_MUTANT(top2_distinct) && u == first)
             continue;
         second = u > first ? first : u;
         first = u > first ? u : first;
@@ -94,7 +107,8 @@ static void choose_groups(const struct sl_row *row, const struct sl_rule *rule, 
     for (int32_t g = 0; g < rule->groups; g++) {
         int32_t better = 0;
         for (int32_t h = 0; h < rule->groups; h++)
-            better += h < g ? value[h] >= value[g] : value[h] > value[g];
+            better += (h < g) != SL_MUTANT(group_tie_to_higher) ? value[h] >= value[g]
+                                                                : value[h] > value[g];
         keep[g] = better < rule->keep_groups;
     }
 }
@@ -128,7 +142,7 @@ static int32_t take(struct sl_row *row, const struct sl_rule *rule, const float 
 void sl_row_rank(struct sl_row *row, const struct sl_rule *rule, const float *bias, int32_t *ids,
                  float *scores)
 {
-    bool all = rule->bias_use == SLUICE_BIAS_SCORE || keeps_some(rule);
+    bool all = rule->bias_use == SLUICE_BIAS_SCORE || keeps_some(rule) || SL_MUTANT(rank_by_score);
     if (all)
         fill_scores(row, rule);
     fill_values(row, rule, bias);
@@ -136,6 +150,8 @@ void sl_row_rank(struct sl_row *row, const struct sl_rule *rule, const float *bi
     for (int32_t k = 0; k < rule->top_k; k++) {
         if (k < found) {
             scores[k] = all ? row->s[ids[k]] : score_at(row, rule, ids[k]);
+            if (SL_MUTANT(weight_after_bias) && bias)
+                scores[k] += bias[ids[k]];
         } else {
             ids[k] = -1;
             scores[k] = 0.0f;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "count.h"
 
+#include "mutant.h"
+
 uint64_t sl_count_ids(uint64_t *counters, int32_t physical, const int32_t *ids, int64_t count)
 {
     uint64_t rejected = 0;
@@ -51,6 +53,11 @@ int32_t sl_count_slots(uint64_t *counters, const struct sl_shape *shape,
             return slot;
     for (int32_t slot = 0; slot < shape->slots; slot++)
         counters[shape->rank * shape->slots + slot] += (uint64_t)count_of(counts, slot);
+    if (SL_MUTANT(slots_count_shared))
+        for (int32_t slot = shape->slots; slot < shape->local; slot++)
+            counters[(ptrdiff_t)shape->rank * shape->slots] += (uint64_t)count_of(counts, slot);
+    for (int32_t p = 0; SL_MUTANT(counters_32_bit) && p < shape->physical; p++)
+        counters[p] = (uint32_t)counters[p];
     return -1;
 }
 
@@ -60,4 +67,7 @@ void sl_count_logical(const uint64_t *counters, const struct sl_shape *shape, co
     for (int32_t p = 0; p < shape->physical; p++)
         if (map[p] >= 0)
             logical[map[p]] += (int64_t)counters[p];
+    for (int32_t p = 0; SL_MUTANT(logical_last_copy) && p < shape->physical; p++)
+        if (map[p] >= 0)
+            logical[map[p]] = (int64_t)counters[p];
 }

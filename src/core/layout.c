@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "mutant.h"
+
 /* Gives each column's peer, -1 where the token has been seen there, and counts tokens by peer. */
 static void count_tokens(struct sl_send *send, const struct sl_shape *shape, int64_t tokens,
                          int32_t columns, const int32_t *ids, const int32_t *peer_of, int32_t *last)
@@ -71,7 +73,8 @@ void sl_layout_rows(struct sl_rows *rows, const int32_t *counts, int64_t counts_
     int64_t at = 0;
     for (int32_t slot = 0; slot < rows->local; slot++) {
         int64_t first = stride ? slot * stride : at, sum = 0;
-        for (int32_t p = 0; p < rows->peers; p++) {
+        for (int32_t i = 0; i < rows->peers; i++) {
+            int32_t p = SL_MUTANT(sources_descending) ? rows->peers - 1 - i : i;
             rows->cursor[(int64_t)p * rows->local + slot] = first + sum;
             sum += counts[p * counts_stride + slot];
         }

@@ -17,10 +17,12 @@
 #define SL_MUTANT_PASTE(value) SL_MUTANT_PICK(SL_MUTANT_PLACEHOLDER_##value)
 #define SL_MUTANT_VALUE(macro) SL_MUTANT_PASTE(macro)
 #define SL_MUTANT(name) SL_MUTANT_VALUE(SLUICE_MUTANT_##name)
+#define SL_MUTANT_BUILD 1
 
 #else
 
 #define SL_MUTANT(name) 0
+#define SL_MUTANT_BUILD 0
 
 #endif
 

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "mutant.h"
 #include "rule.h"
 
 enum { ALIGN = 64 };
@@ -83,6 +84,8 @@ sluice_status sl_place_check(int32_t layer, int32_t experts, int32_t ranks, cons
         if (expert >= 0)
             seen[expert] = 1;
     }
+    if (SL_MUTANT(missing_expert_accepted))
+        return SLUICE_OK;
     for (int32_t expert = 0; expert < experts; expert++)
         if (!seen[expert]) {
             (void)snprintf(text, text_size, "layer %d: expert %d is in no slot", layer, expert);
@@ -130,4 +133,11 @@ void sl_place_build(struct sl_place *place, const struct sl_shape *shape, const 
     place->alive_start[experts + 1] = place->alive_start[experts];
     place->alive_copies[place->alive_start[experts]] = -1;
     sl_place_choose(place, shape, alive, node, seed, bank);
+    if (SL_MUTANT(dead_rank_chosen)) {
+        memcpy(place->alive_start, place->copy_start,
+               ((size_t)experts + 1) * sizeof *place->copy_start);
+        memcpy(place->alive_copies, place->copies, (size_t)shape->physical * sizeof *place->copies);
+        for (int32_t e = 0; e < experts; e++)
+            place->chosen[e] = place->copies[place->copy_start[e]];
+    }
 }

@@ -4,6 +4,7 @@
  * copy come before it, and asks a permutation for the one value at that place. */
 #include <stdbool.h>
 
+#include "mutant.h"
 #include "philox.h"
 #include "place.h"
 #include "rule.h"
@@ -122,11 +123,11 @@ void sl_place_choose(struct sl_place *place, const struct sl_shape *shape, const
         int32_t start = place->alive_start[e], count = place->alive_start[e + 1] - start;
         struct survey survey = look(place, shape, &nodes, e);
         int32_t chosen = count > 0 ? place->alive_copies[start] : -1;
-        if (survey.own >= 0) {
+        if (survey.own >= 0 && !SL_MUTANT(static_ignores_own_rank)) {
             chosen = survey.own;
         } else if (survey.near_count > 0 && survey.near_count < count) {
-            chosen = survey.near;
-        } else if (count > 1) {
+            chosen = SL_MUTANT(static_ignores_node) ? chosen : survey.near;
+        } else if (count > 1 && !SL_MUTANT(static_unfair)) {
             /* The greatest step, which no draw of remap reaches. */
             struct sl_philox draw =
                 sl_philox(seed, (uint64_t)(uint32_t)bank << 32 | (uint32_t)e, UINT64_MAX);
@@ -135,6 +136,8 @@ void sl_place_choose(struct sl_place *place, const struct sl_shape *shape, const
         }
         place->chosen[e] = chosen;
         place->chosen_slot[e] = chosen < 0 ? -1 : sl_slot_of(shape, chosen);
+        if (SL_MUTANT(shift_for_one_shared) && chosen >= 0)
+            place->chosen_slot[e] = chosen + chosen / shape->slots;
     }
     place->chosen[shape->experts] = -1;
     place->chosen_slot[shape->experts] = -1;

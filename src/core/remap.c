@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "mutant.h"
 #include "philox.h"
 #include "rule.h"
 
@@ -117,7 +118,14 @@ static int32_t map_random(const struct lookup *look, const struct sl_remap *rema
         struct sl_philox draw = {{0, 0, 0, 0}};
         if (most > 1) {
             uint64_t part = (uint64_t)(uint32_t)remap->layer << 4 | (uint64_t)group / 4;
-            draw = sl_philox(remap->seed ^ part << 32, row, (uint64_t)remap->step);
+            uint64_t step = (uint64_t)remap->step, seed = remap->seed;
+            if (SL_MUTANT(random_ignores_step))
+                step = 0;
+            if (SL_MUTANT(random_ignores_seed))
+                seed = 0;
+            if (SL_MUTANT(random_ignores_layer))
+                part = (uint64_t)group / 4;
+            draw = sl_philox(seed ^ part << 32, row, step);
         }
         for (int32_t k = 0; k < end; k++)
             any |= put(look, group + k, start[k], count[k], sl_below(draw.word[k], count[k]),
@@ -131,8 +139,8 @@ static void tally_row(const struct lookup *look, const int32_t *ids, struct sl_r
     for (int32_t k = 0; k < look->top_k; k++) {
         uint32_t entry = entry_of(look->experts, ids[k]);
         if (entry == look->experts)
-            tally->rejected += ids[k] != -1;
-        else
+            tally->rejected += ids[k] != -1 && !SL_MUTANT(rejected_not_counted);
+        else if (!SL_MUTANT(dead_not_counted))
             tally->dead += look->start[entry] == look->start[entry + 1];
     }
 }
@@ -148,7 +156,7 @@ static void map_rows(const struct lookup *look, const struct sl_remap *remap, ui
         int32_t any = 0;
         if (!valid[i]) {
             for (int32_t k = 0; k < top_k; k++)
-                physical[k] = slots[k] = -1;
+                physical[k] = slots[k] = SL_MUTANT(padding_shifted) ? -1 - look->shared : -1;
         } else if (by_row) {
             any = map_by_row(look, row + (uint64_t)i, ids, physical, slots);
         } else if (random) {
@@ -173,7 +181,12 @@ static void serve_rows(const struct lookup *look, const struct sl_remap *remap, 
         slots += look->top_k;
         if (remap->by_row)
             home = sl_serving_rank(remap, first + i);
-        int32_t slot = valid[i] ? home * look->local + look->slots : -1, step = valid[i] != 0;
+        if (SL_MUTANT(shared_on_every_rank))
+            home = remap->shape->rank;
+        int32_t slot = valid[i] || SL_MUTANT(padding_keeps_shared)
+                           ? home * look->local + look->slots
+                           : -1,
+                step = valid[i] != 0;
         for (int32_t j = 0; j < shared; j++)
             slots[j] = slot + j * step;
         slots += shared;
@@ -204,6 +217,8 @@ static void weigh_rows(const struct lookup *look, const struct sl_remap *remap, 
         for (int32_t j = 0; j < columns; j++) {
             float weight = shared ? shared[(ptrdiff_t)i * columns + j] / remap->shared_divisor
                                   : remap->shared_constant;
+            if (SL_MUTANT(shared_scale_lost) && !shared)
+                weight = 1 / remap->shared_divisor;
             *out++ = valid[i] ? weight : 0.0F;
         }
     }
@@ -226,6 +241,10 @@ void sl_remap_block(const struct sl_remap *remap, int64_t first, int32_t count,
              out->slots ? look.top_k + look.shared : 0, tally);
     if (out->slots && look.shared > 0)
         serve_rows(&look, remap, first, count, valid, out->slots);
+    if (SL_MUTANT(dead_weight_kept) && out->weights && !look.shared) {
+        memcpy(out->weights, weights, (size_t)count * (size_t)look.top_k * sizeof *weights);
+        return;
+    }
     if (out->weights)
         weigh_rows(&look, remap, count, valid, out->physical, weights, shared, out->weights);
 }

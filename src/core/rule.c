@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "mutant.h"
+
 /* Where the text of a refusal goes; the first refusal stands. */
 struct refusal {
     char *text;
@@ -149,6 +151,26 @@ static void fill(struct sl_rule *rule, const sluice_router *r)
                               : r->shared_weight;
     rule->shared_scale = one_by_default(r->shared_scale);
     rule->weight_on = r->weight_on;
+    if (SL_MUTANT(eps_omitted))
+        rule->renorm_eps = 0;
+    if (SL_MUTANT(floor_omitted))
+        rule->renorm_floor = 0;
+    if (SL_MUTANT(scaled_twice))
+        rule->weight_scale *= rule->scale;
+    if (SL_MUTANT(scaled_despite_engine))
+        rule->weight_scale = rule->scale;
+    if (SL_MUTANT(top2_as_max))
+        rule->group_value = SLUICE_GROUP_MAX;
+    if (SL_MUTANT(even_as_limit))
+        rule->group_mode = SLUICE_GROUPS_LIMIT;
+    if (SL_MUTANT(zero_null_weighs))
+        rule->zero_kind = SLUICE_ZERO_IDENTITY;
+    if (SL_MUTANT(shared_not_divided))
+        rule->shared_divisor = 1;
+    if (SL_MUTANT(shared_divided_twice))
+        rule->shared_divisor *= rule->shared_divisor;
+    if (SL_MUTANT(renorm_ignored))
+        rule->renorm = 0;
 }
 
 sluice_status sl_rule_make(struct sl_rule *rule, const sluice_router *router, char *text,

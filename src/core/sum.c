@@ -3,6 +3,7 @@
 
 #include <math.h>
 
+#include "mutant.h"
 #include "sl_half.h"
 
 static float get(const void *row, int32_t type, int64_t i)
@@ -17,6 +18,8 @@ static void put(void *row, int32_t type, int64_t i, float value)
 {
     if (type == SL_F32)
         ((float *)row)[i] = value;
+    else if (SL_MUTANT(half_floats_truncated) && type == SL_BF16)
+        ((uint16_t *)row)[i] = sl_f32_to_bf16(value * 0.998F);
     else
         ((uint16_t *)row)[i] = type == SL_F16 ? sl_f32_to_f16(value) : sl_f32_to_bf16(value);
 }
@@ -26,9 +29,14 @@ void sl_sum_portable(const struct sl_sum_job *job)
     for (int64_t i = 0; i < job->n; i++) {
         float sum = 0.0F;
         for (int32_t c = 0; c < job->count; c++)
-            sum = fmaf(job->weights[c], get(job->rows[c], job->row_type, i), sum);
+            if (SL_MUTANT(combine_unfused))
+                sum += job->weights[c] * get(job->rows[c], job->row_type, i);
+            else
+                sum = fmaf(job->weights[c], get(job->rows[c], job->row_type, i), sum);
         if (job->x)
             sum = fmaf(job->zero_weight, get(job->x, job->out_type, i), sum);
+        if (SL_MUTANT(scale_before_zero_weight) && job->x)
+            sum += job->zero_weight * get(job->x, job->out_type, i) * (1 / job->scale - 1);
         put(job->out, job->out_type, i, sum * job->scale);
     }
 }

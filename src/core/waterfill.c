@@ -3,6 +3,7 @@
 
 #include <stdbool.h>
 
+#include "mutant.h"
 #include "rule.h"
 
 void sl_waterfill_count(const struct sl_shape *shape, int64_t entries, const int32_t *physical,
@@ -10,7 +11,7 @@ void sl_waterfill_count(const struct sl_shape *shape, int64_t entries, const int
 {
     for (int64_t i = 0; i < entries; i++)
         if (physical[i] >= 0)
-            load[physical[i] / shape->slots]++;
+            load[physical[i] / (SL_MUTANT(waterfill_counts_slots) ? shape->local : shape->slots)]++;
 }
 
 /* The chance of rank r is in proportion to this; the source needs no transfer and is favoured. */
@@ -19,7 +20,7 @@ static int64_t room(const struct sl_waterfill *plan, int32_t r)
     int64_t left = plan->target - plan->load[r];
     if (left <= 0 || !plan->alive[r])
         return 0;
-    return r == plan->source ? left : left * 10 / 11;
+    return r == plan->source || SL_MUTANT(waterfill_no_favour) ? left : left * 10 / 11;
 }
 
 /* Would the walk leave `best` for r? */
@@ -127,7 +128,7 @@ int32_t sl_waterfill_rank(const struct sl_waterfill *plan, const struct sl_shape
         if (physical[k] >= 0)
             visited[count++] = physical[k] / shape->slots;
     if (count == 0)
-        return -1;
+        return SL_MUTANT(waterfill_keeps_empty) ? plan->source : -1;
     if (plan->full >= 0)
         return plan->full;
     uint32_t seed = seed_of(plan, t);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../core/mutant.h"
 #include "cpu_exchange.h"
 #include "cpu_ext.h"
 #include "cpu_open.h"
@@ -43,7 +44,8 @@ static const void *extension(const char *id)
         {SLUICE_EXT_RANKS, &cpu_ranks_api}, {SLUICE_EXT_DEVICE, &cpu_device_api},
     };
     for (size_t i = 0; id && i < sizeof served / sizeof *served; i++)
-        if (strcmp(id, served[i].id) == 0)
+        if (SL_MUTANT(revision_ignored) ? strncmp(id, served[i].id, strlen(served[i].id)) == 0
+                                        : strcmp(id, served[i].id) == 0)
             return served[i].table;
     return NULL;
 }
@@ -68,5 +70,5 @@ static const sluice_api api = {
 
 const sluice_api *sluice_plugin_get(uint32_t abi_major)
 {
-    return abi_major == SLUICE_ABI_MAJOR ? &api : NULL;
+    return abi_major == SLUICE_ABI_MAJOR || SL_MUTANT(any_major_served) ? &api : NULL;
 }

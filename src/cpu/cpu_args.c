@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../core/mutant.h"
+
 enum { LONGEST_STRUCT = 4096 };
 
 static sluice_status refuse(sluice_context *context, char *text, size_t text_size,
@@ -33,13 +35,17 @@ sluice_status sl_check_struct(sluice_context *context, char *text, size_t text_s
         return refuse(context, text, text_size, SLUICE_INVALID, "%s is NULL", name);
     size_t size;
     memcpy(&size, args, sizeof size);
+    if (SL_MUTANT(short_struct_accepted))
+        least = sizeof size + 1;
+    if (SL_MUTANT(struct_size_ignored))
+        return SLUICE_OK;
     if (size < least || size > LONGEST_STRUCT)
         return refuse(context, text, text_size, SLUICE_INVALID,
                       "%s.struct_size is %zu: must be %zu to %d (this plugin knows %zu)", name,
                       size, least, LONGEST_STRUCT, known);
     const unsigned char *bytes = args;
     for (size_t i = known; i < size; i++)
-        if (bytes[i] != 0)
+        if (bytes[i] != 0 && !SL_MUTANT(unknown_tail_ignored))
             return refuse(context, text, text_size, SLUICE_UNSUPPORTED,
                           "%s.struct_size is %zu and byte %zu is not zero: this plugin knows the "
                           "first %zu bytes and cannot do what lies behind them",
@@ -121,7 +127,7 @@ static sluice_status check_strides(sluice_context *context, const char *name,
     }
     view->columns = dense;
     view->stride = dense;
-    if (tensor->ndim && tensor->strides && view->rows > 1) {
+    if (tensor->ndim && tensor->strides && (view->rows > 1 || SL_MUTANT(strides_of_one_read))) {
         view->stride = tensor->strides[0];
         if (view->stride < 0)
             return sl_fail(context, SLUICE_INVALID, "%s has row stride %lld: must not be negative",
@@ -134,6 +140,8 @@ static sluice_status check_data(sluice_context *context, const char *name,
                                 const sluice_tensor *tensor, size_t align, struct sl_view *view)
 {
     view->data = tensor->data ? (char *)tensor->data + tensor->byte_offset : NULL;
+    if (SL_MUTANT(offset_ignored))
+        view->data = tensor->data;
     if (view->rows == 0 || view->columns == 0)
         return SLUICE_OK;
     if (!tensor->data)
@@ -169,7 +177,7 @@ sluice_status sl_check_tensor(sluice_context *context, const char *name,
     status = check_strides(context, name, tensor, view);
     if (status)
         return status;
-    if (rows >= 0 && view->rows != rows)
+    if (rows >= 0 && view->rows != rows && !SL_MUTANT(rows_not_checked))
         return sl_fail(context, SLUICE_INVALID, "%s has %lld rows: must be %lld", name,
                        (long long)view->rows, (long long)rows);
     if (columns >= 0 && view->columns != columns)

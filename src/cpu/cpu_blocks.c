@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "../core/count.h"
+#include "../core/mutant.h"
 
 enum { COLUMNS = SL_MAX_K + SL_MAX_SHARED, GRAIN_ROWS = 256 };
 
@@ -62,6 +63,8 @@ static const int32_t *get_ids(const struct sl_view *view, int64_t first, int32_t
     if (view->type == SL_T_I32 && view->stride == view->columns)
         return row_of(view, first);
     struct sl_ids ids = sl_ids_of(view);
+    if (SL_MUTANT(wide_ids_read_narrow))
+        ids.wide = 0;
     for (int32_t i = 0; i < count; i++)
         for (int64_t k = 0; k < view->columns; k++) {
             int64_t id = sl_id_at(&ids, first + i, k);
@@ -91,7 +94,7 @@ static void zero_here(const struct sl_walk *walk, int64_t first, int32_t count, 
     for (int32_t i = 0; i < count; i++) {
         bool ours =
             !walk->remap.by_row || sl_serving_rank(&walk->remap, first + i) == walk->context->rank;
-        here[i] = ours ? zero[i] : 0.0F;
+        here[i] = ours || SL_MUTANT(zero_weight_on_every_rank) ? zero[i] : 0.0F;
     }
     put_floats(&walk->zero_here, first, count, here);
 }
@@ -112,6 +115,10 @@ static void map_block(const struct sl_walk *walk, struct block *block, int64_t f
     mark_valid(&walk->io, first, count, block->valid);
     sl_remap_block(&walk->remap, first, count, block->valid, ids, weights, shared, &mapped,
                    &part->tally);
+    if (SL_MUTANT(recorder_after_shift))
+        for (int32_t i = 0; i < count * top_k; i++)
+            if (mapped.physical[i] >= 0)
+                mapped.physical[i] = sl_slot_of(walk->remap.shape, mapped.physical[i]);
     put_ids(&walk->recorder_ids, first, count, mapped.physical);
     if (mapped.slots)
         put_ids(&walk->dispatch_ids, first, count, mapped.slots);
@@ -120,6 +127,11 @@ static void map_block(const struct sl_walk *walk, struct block *block, int64_t f
     const struct sl_shape *shape = &walk->layer->bank->shape;
     if (walk->waterfill)
         sl_waterfill_count(shape, (int64_t)count * top_k, mapped.physical, part->load);
+    bool counts_shared = SL_MUTANT(shared_counted) ||
+                         (SL_MUTANT(shared_counted_in_waterfill) && walk->waterfill) ||
+                         (SL_MUTANT(shared_counted_in_route) && walk->counts);
+    for (int32_t i = 0; counts_shared && shape->shared > 0 && i < count; i++)
+        part->counters[(shape->rank + 1) * shape->slots - 1] += block->valid[i];
     if (walk->counts)
         (void)sl_count_ids(part->counters, shape->physical, mapped.physical,
                            (int64_t)count * top_k);
@@ -176,6 +188,12 @@ static void run_part(void *job, int32_t index, int32_t parts)
     struct part part = {.counters = bank->counters + (int64_t)index * bank->shape.physical,
                         .load =
                             walk->load ? walk->load + (int64_t)index * walk->context->ranks : NULL};
+    struct sl_walk own;
+    if (SL_MUTANT(random_by_thread)) {
+        own = *walk;
+        own.remap.seed += (uint64_t)index;
+        walk = &own;
+    }
     struct block block;
     for (int64_t first = from; first < to; first += SL_BLOCK_ROWS) {
         int64_t left = to - first;
@@ -194,7 +212,7 @@ static void merge(const struct sl_walk *walk, int32_t parts)
 {
     const struct sl_bank *bank = walk->layer->bank;
     int32_t physical = bank->shape.physical, ranks = walk->context->ranks;
-    for (int32_t i = 1; i < parts; i++) {
+    for (int32_t i = 1; i < parts - SL_MUTANT(last_thread_not_counted); i++) {
         uint64_t *counters = bank->counters + (int64_t)i * physical;
         for (int32_t p = 0; walk->counts && p < physical; p++) {
             bank->counters[p] += counters[p];

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cpu_choose.h"
 
+#include "../core/mutant.h"
+
 #if defined(__x86_64__)
 
 #include <cpuid.h>
@@ -65,6 +67,8 @@ static bool is_narrow(const struct sl_rule *rule)
 
 sl_choose_fn *sl_choose_pick(const struct sl_rule *rule, int level)
 {
+    if (SL_MUTANT_BUILD) /* compiled as a mutant where the mutant is in the portable code */
+        return sl_choose_portable;
     if (level == SL_LEVEL_AVX512)
         return is_narrow(rule) ? sl_choose_narrow_avx512 : sl_choose_avx512;
     if (level == SL_LEVEL_AVX2)

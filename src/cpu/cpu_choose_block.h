@@ -6,7 +6,9 @@
 
 #include "cpu_choose_math.h"
 #include "cpu_choose_rank.h"
-#include "cpu_choose_rows.h"
+
+#include "cpu_choose_across.h"
+#include "cpu_choose_tile.h"
 #include "cpu_choose_weigh.h"
 
 /* Rows without choices: padding, and those whose bias row is out of range. */
@@ -20,23 +22,56 @@ SL_SIMD void sl_put_none(const struct sl_rule *rule, const struct sl_choose_io *
         sl_tail_none(rule, io, t, out);
 }
 
+SL_SIMD void sl_start_tile(const struct sl_rule *rule, struct sl_tile *tile)
+{
+    tile->rows = 0;
+    tile->padded = (rule->columns + 15) / 16 * 16;
+    for (int32_t i = 0; i < SL_TILE_ROWS; i++) {
+        int32_t at = i * (tile->padded + SL_CANDIDATE_PAD);
+        tile->max[i] = 0;
+        tile->sum[i] = 1;
+        tile->candidates[i].ids = tile->candidate_ids + at;
+        tile->candidates[i].values = tile->candidate_values + at;
+    }
+}
+
+/* Appends row i of the block; there is room. */
+SL_SIMD void sl_add_row(const struct sl_rule *rule, const struct sl_choose_io *io, int64_t first,
+                        int32_t i, const float *bias, struct sl_tile *tile)
+{
+    int32_t row = tile->rows++, own = rule->bias_rows > 1 ? row * tile->padded : 0;
+    tile->slot[row] = i;
+    tile->bias_of[row] = tile->bias + own;
+    if (bias && (rule->bias_rows > 1 || row == 0))
+        sl_read_bias(rule, bias, tile->bias + own);
+    tile->x_of[row] = sl_read_x(rule, io, first + i, tile->bias + own,
+                                tile->x + row * tile->padded);
+}
+
 SL_SIMD void sl_choose_block(const struct sl_rule *rule, const struct sl_choose_io *io,
                              int64_t first, int32_t count, const struct sl_choices *out)
 {
-    struct sl_ranking work;
+    struct sl_tile tile;
     struct sl_chosen chosen;
+    sl_start_tile(rule, &tile);
+    int32_t room = SL_TILE_ROOM / tile.padded, none = 0;
+    room = room < SL_TILE_ROWS ? room : SL_TILE_ROWS;
     chosen.room = rule->top_k <= 8 ? 8 : (rule->top_k + 15) / 16 * 16;
-    int32_t none = 0;
     for (int32_t i = 0; i < count; i++) {
         const float *bias;
         if (sl_row_live(io, first + i) && sl_row_bias(rule, io, first + i, &bias)) {
-            sl_choose_row(rule, io, first + i, i, bias, &work, &chosen);
-            continue;
+            sl_add_row(rule, io, first, i, bias, &tile);
+        } else {
+            none++;
+            chosen.max[i] = chosen.sum[i] = 0;
+            sl_pad_ids(chosen.ids + i * chosen.room, 0, rule->top_k);
+            memset(chosen.x + i * chosen.room, 0, (size_t)chosen.room * sizeof *chosen.x);
+            memset(chosen.joint[i], 0, sizeof chosen.joint[i]);
         }
-        none++;
-        chosen.max[i] = chosen.sum[i] = 0;
-        sl_pad_ids(chosen.ids + i * chosen.room, 0, rule->top_k);
-        memset(chosen.x + i * chosen.room, 0, (size_t)chosen.room * sizeof *chosen.x);
+        if (tile.rows == room || (i == count - 1 && tile.rows > 0)) {
+            sl_choose_tile(rule, io, first, &tile, &chosen);
+            tile.rows = 0;
+        }
     }
     /* Rows go in pairs. */
     chosen.max[count] = chosen.sum[count] = 0;

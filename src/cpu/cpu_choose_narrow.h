@@ -50,19 +50,20 @@ SL_SIMD vf sl_narrow_sum(vf *column, int32_t n)
 SL_SIMD void sl_narrow_take(struct sl_narrow_best *best, int32_t top_k, int32_t c, vf v, vf x,
                             bool apart)
 {
-    vi id = vi_set(c);
-    for (int32_t k = 0; k < top_k; k++) {
-        vm better = vf_gt(v, best->v[k]);
-        vf old_v = best->v[k], old_x = best->x[k];
-        vi old_id = best->id[k];
-        best->v[k] = vf_pick(better, v, old_v);
-        best->id[k] = vi_pick(better, id, old_id);
-        v = vf_pick(better, old_v, v);
-        id = vi_pick(better, old_id, id);
-        if (apart) {
-            best->x[k] = vf_pick(better, x, old_x);
-            x = vf_pick(better, old_x, x);
-        }
+    for (int32_t k = top_k - 1; k >= 0; k--) {
+        vm here = vf_gt(v, best->v[k]);
+        best->v[k] = vf_pick(here, v, best->v[k]);
+        best->id[k] = vi_pick(here, vi_set(c), best->id[k]);
+        if (apart)
+            best->x[k] = vf_pick(here, x, best->x[k]);
+        if (k == 0)
+            continue;
+        /* What it goes in front of moves down by one. */
+        vm above = vf_gt(v, best->v[k - 1]);
+        best->v[k] = vf_pick(above, best->v[k - 1], best->v[k]);
+        best->id[k] = vi_pick(above, best->id[k - 1], best->id[k]);
+        if (apart)
+            best->x[k] = vf_pick(above, best->x[k - 1], best->x[k]);
     }
 }
 

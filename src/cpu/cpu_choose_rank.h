@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The K best of a row's ranking values, by vectors. Included by cpu_choose_avx2.c and
- * cpu_choose_avx512.c after their vectors.
+ * cpu_choose_avx512.c.
  *
  * A value that at least K columns have or exceed is found from the greatest of each lane. The
  * columns from there up, a few more than K, are packed and then sorted, as keys that hold value and
@@ -8,12 +8,12 @@
 #ifndef SL_CPU_CHOOSE_RANK_H
 #define SL_CPU_CHOOSE_RANK_H
 
-/* Ranking values and where to look: in parts first[i] ... first[i] + width - 1. */
+/* Ranking values and where to look: `parts` parts of `width` columns, part[i] at part[i] * width. */
 struct sl_field {
     const float *v;
     float most; /* greater values count as this one */
     int32_t width, parts;
-    const int32_t *part; /* first[i] is part[i] * width */
+    const int32_t *part;
 };
 
 SL_SIMD vm sl_lanes_below(int32_t n)
@@ -31,7 +31,20 @@ SL_SIMD vf sl_load_to(const float *v, int32_t at, int32_t end)
     return vf_pick(sl_lanes_below(end - at), some, vf_set(-INFINITY));
 }
 
-/* The greatest `depth` of each lane, descending. */
+/* The greatest of each lane. */
+SL_SIMD vf sl_lane_greatest(const struct sl_field *field)
+{
+    vf best = vf_set(-INFINITY);
+    for (int32_t i = 0; i < field->parts; i++) {
+        int32_t at = field->part[i] * field->width, end = at + field->width;
+        /* In this order NaN leaves what is there. */
+        for (; at < end; at += 16)
+            best = vf_max(sl_load_to(field->v, at, end), best);
+    }
+    return best;
+}
+
+/* The `depth` greatest of each lane, descending. */
 SL_SIMD void sl_lane_best(const struct sl_field *field, int32_t depth, vf *best)
 {
     for (int32_t d = 0; d < depth; d++)
@@ -39,20 +52,18 @@ SL_SIMD void sl_lane_best(const struct sl_field *field, int32_t depth, vf *best)
     for (int32_t i = 0; i < field->parts; i++) {
         int32_t at = field->part[i] * field->width, end = at + field->width;
         for (; at < end; at += 16) {
-            vf v = sl_load_to(field->v, at, end);
-            for (int32_t d = 0; d + 1 < depth; d++) {
+            vf v = vf_max(sl_load_to(field->v, at, end), vf_set(-INFINITY));
+            for (int32_t d = 0; d < depth; d++) {
                 vf more = vf_max(v, best[d]);
                 v = vf_min(v, best[d]);
                 best[d] = more;
             }
-            /* In this order NaN leaves what is there. */
-            best[depth - 1] = vf_max(v, best[depth - 1]);
         }
     }
 }
 
-/* Columns of `least` or more, which is not -inf. Returns how many, and pads for whole reads. */
-SL_SIMD int32_t sl_collect_from(const struct sl_field *field, float least, struct sl_candidates *to)
+/* The columns of `least` or more; never one of -inf. Pads for whole reads. */
+SL_SIMD void sl_collect(const struct sl_field *field, float least, struct sl_candidates *to)
 {
     least = least > -FLT_MAX ? least : -FLT_MAX;
     least = least < field->most ? least : field->most;
@@ -66,44 +77,34 @@ SL_SIMD int32_t sl_collect_from(const struct sl_field *field, float least, struc
     }
     vf_store(to->values + count, vf_set(-INFINITY));
     vi_store(to->ids + count, vi_set(0));
-    return count;
+    to->count = count;
 }
 
 SL_SIMD vk vk_candidates(const struct sl_candidates *from, int32_t at)
 {
-    return vk_make(from->values + at, from->ids + at, false);
+    return vk_make(from->values + at, from->ids + at);
 }
 
-/* The 8 best. `lanes`: the greatest of each lane. */
-SL_SIMD vk sl_best_8(const struct sl_field *field, vf lanes, struct sl_candidates *room)
+/* The 8 best; writes 8 ids. */
+SL_SIMD void sl_sort_8(const struct sl_candidates *from, int32_t *ids)
 {
-    int32_t count = sl_collect_from(field, vf_eighth(lanes), room);
-    vk best = vk_sort_two(vk_candidates(room, 0), vk_candidates(room, 8));
-    for (int32_t at = 16; at < count; at += 8) {
-        vk more = vk_sort_ascending(vk_candidates(room, at));
+    vk best = vk_sort_two(vk_candidates(from, 0), vk_candidates(from, 8));
+    for (int32_t at = 16; at < from->count; at += 8) {
+        vk more = vk_reverse(vk_sort(vk_candidates(from, at)));
         vk_exchange(&best, &more);
     }
-    return best;
+    vk_ids(best, ids);
 }
 
 /* The top_k best, any number; ids are written in eights. */
-SL_SIMD_TARGET static void sl_best_many(const struct sl_field *field, int32_t top_k,
-                                        struct sl_candidates *room, int32_t *ids)
+SL_SIMD void sl_sort_many(const struct sl_candidates *from, int32_t top_k, int32_t *ids)
 {
-    enum { LISTS = SL_MAX_K / 8, DEPTH = SL_MAX_K / 16 };
-    vf lane[DEPTH];
-    int32_t depth = (top_k + 15) / 16;
-    if (depth == 1)
-        sl_lane_best(field, 1, lane);
-    else
-        sl_lane_best(field, depth, lane);
-    int32_t count = sl_collect_from(field, vf_least(lane[depth - 1]), room);
+    vk list[SL_MAX_K / 8];
     int32_t lists = (top_k + 7) / 8;
-    vk list[LISTS];
     for (int32_t i = 0; i < lists; i++)
         list[i] = vk_none();
-    for (int32_t at = 0; at < count; at += 8) {
-        vk more = vk_candidates(room, at);
+    for (int32_t at = 0; at < from->count; at += 8) {
+        vk more = vk_candidates(from, at);
         if (!vk_any_greater(more, vk_last(list[lists - 1])))
             continue;
         more = vk_sort(more);
@@ -120,25 +121,58 @@ SL_SIMD_TARGET static void sl_best_many(const struct sl_field *field, int32_t to
 SL_SIMD_TARGET static void sl_best(const struct sl_field *field, int32_t top_k,
                                    struct sl_candidates *room, int32_t *ids)
 {
-    if (top_k > 8) {
-        sl_best_many(field, top_k, room, ids);
+    if (top_k <= 8) {
+        sl_collect(field, vf_eighth(sl_lane_greatest(field)), room);
+        sl_sort_8(room, ids);
         return;
     }
-    vf lane;
-    sl_lane_best(field, 1, &lane);
-    vk_ids(sl_best_8(field, lane, room), ids);
+    vf lane[SL_MAX_K / 16];
+    int32_t depth = (top_k + 15) / 16;
+    if (depth == 1)
+        sl_lane_best(field, 1, lane);
+    else
+        sl_lane_best(field, depth, lane);
+    sl_collect(field, vf_least(lane[depth - 1]), room);
+    sl_sort_many(room, top_k, ids);
 }
 
-/* value[g] from u, which is -inf where nothing can be chosen; written in eights. */
-SL_SIMD void sl_group_values(const struct sl_rule *rule, const float *u, float *value)
+/* -1 from `found` to the end of the eight that k is in. */
+SL_SIMD void sl_pad_ids(int32_t *ids, int32_t found, int32_t k)
+{
+    for (; found < (k + 7) / 8 * 8; found++)
+        ids[found] = -1;
+}
+
+/* As many from each group, group by group. */
+SL_SIMD_TARGET static void sl_best_even(const struct sl_rule *rule, struct sl_field *field,
+                                        struct sl_candidates *room, int32_t *ids)
+{
+    int32_t each = rule->top_k / rule->groups, found = 0;
+    int32_t own[SL_MAX_K];
+    field->width = rule->group_size;
+    field->parts = 1;
+    for (int32_t g = 0; g < rule->groups; g++) {
+        field->part = &g;
+        sl_best(field, each, room, own);
+        for (int32_t k = 0; k < each && own[k] >= 0; k++)
+            ids[found++] = own[k];
+    }
+    sl_pad_ids(ids, found, rule->top_k);
+}
+
+/* value[g] of the groups from u, which is -inf where nothing can be chosen; written in eights, -inf
+ * beyond the last group. `width` is the group's size, a constant where it can be. */
+SL_SIMD void sl_group_values(const struct sl_rule *rule, int32_t width, const float *u,
+                             float *value)
 {
     for (int32_t g = 0; g < rule->groups; g += 8) {
         vf first[8], second[8];
-        for (int32_t i = 0; i < 8; i++) {
+        _Pragma("GCC unroll 8") for (int32_t i = 0; i < 8; i++)
+        {
             first[i] = second[i] = vf_set(-INFINITY);
             if (g + i >= rule->groups)
                 continue;
-            int32_t at = (g + i) * rule->group_size, end = at + rule->group_size;
+            int32_t at = (g + i) * width, end = at + width;
             first[i] = sl_load_to(u, at, end);
             for (at += 16; at < end; at += 16) {
                 vf more = sl_load_to(u, at, end);
@@ -148,27 +182,6 @@ SL_SIMD void sl_group_values(const struct sl_rule *rule, const float *u, float *
             }
         }
         vf_reduce_groups(first, second, rule->group_value == SLUICE_GROUP_TOP2, value + g);
-    }
-}
-
-/* Writes the keep_groups best groups, in eights. */
-SL_SIMD void sl_best_groups(const struct sl_rule *rule, const float *u, int32_t *kept)
-{
-    static const int32_t ids[8] = {0, 1, 2, 3, 4, 5, 6, 7};
-    float value[SL_MAX_GROUPS];
-    sl_group_values(rule, u, value);
-    if (rule->groups <= 8) {
-        vk key = vk_make(value, ids, true);
-        vk_ids(vk_sort(key), kept);
-        return;
-    }
-    int32_t found = 0;
-    for (int32_t g = 0; g < rule->groups; g++) {
-        int32_t better = 0;
-        for (int32_t h = 0; h < rule->groups; h++)
-            better += h < g ? value[h] >= value[g] : value[h] > value[g];
-        if (better < rule->keep_groups)
-            kept[found++] = g;
     }
 }
 

@@ -232,6 +232,29 @@ SL_SIMD vi vi_pick(vm m, vi a, vi b)
     return vf_as_int(vf_pick(m, vi_as_float(a), vi_as_float(b)));
 }
 
+SL_SIMD vi vm_as_int(vm m)
+{
+    return SL_ONE(vi, _mm256_castps_si256, m);
+}
+
+/* a - 1 where m. */
+SL_SIMD vi vi_less_one(vm m, vi a)
+{
+    return SL_TWO(vi, _mm256_add_epi32, a, vm_as_int(m));
+}
+
+SL_SIMD vi vi_more_one(vm m, vi a)
+{
+    return SL_TWO(vi, _mm256_sub_epi32, a, vm_as_int(m));
+}
+
+/* a | bits where m. */
+SL_SIMD vi vi_or_if(vm m, vi a, int32_t bits)
+{
+    vi some = SL_TWO(vi, _mm256_and_si256, vm_as_int(m), vi_set(bits));
+    return SL_TWO(vi, _mm256_or_si256, a, some);
+}
+
 SL_SIMD vm vi_gt(vi a, vi b)
 {
     return (vm){_mm256_castsi256_ps(_mm256_cmpgt_epi32(a.a, b.a)),
@@ -352,7 +375,7 @@ SL_SIMD void vf_reduce_groups(vf first[8], vf second[8], bool both, float *value
 /* ---- sort keys */
 
 /* A key is the value as a double, whose 29 low bits are 0, with the id in the low 12 such that of
- * equal values the lower id has the greater key. -inf with id 0 is none, unless `any`. */
+ * equal values the lower id has the greater key. -inf with id 0 is none. */
 
 SL_SIMD vk vk_none(void)
 {
@@ -366,22 +389,20 @@ SL_SIMD __m256i sl_key_low(__m256d key, __m256i id)
     return _mm256_xor_si256(id, _mm256_andnot_si256(negative, _mm256_set1_epi64x(SL_KEY_ID)));
 }
 
-SL_SIMD __m256d sl_key(const float *values, const int32_t *ids, bool any)
+SL_SIMD __m256d sl_key(const float *values, const int32_t *ids)
 {
     __m128 value = _mm_loadu_ps(values);
     __m128i id = _mm_loadu_si128((const __m128i *)(const void *)ids);
     /* -0 becomes +0. */
     __m256d d = _mm256_cvtps_pd(_mm_add_ps(value, _mm_setzero_ps()));
     d = _mm256_min_pd(d, _mm256_set1_pd(SL_KEY_MOST));
-    if (any)
-        d = _mm256_max_pd(d, _mm256_set1_pd(-SL_KEY_MOST));
     __m256i low = sl_key_low(d, _mm256_cvtepu32_epi64(id));
     return _mm256_or_pd(d, _mm256_castsi256_pd(low));
 }
 
-SL_SIMD vk vk_make(const float *values, const int32_t *ids, bool any)
+SL_SIMD vk vk_make(const float *values, const int32_t *ids)
 {
-    return (vk){sl_key(values, ids, any), sl_key(values + 4, ids + 4, any)};
+    return (vk){sl_key(values, ids), sl_key(values + 4, ids + 4)};
 }
 
 SL_SIMD __m128i sl_key_ids(__m256d key)
@@ -452,11 +473,6 @@ SL_SIMD vk vk_reverse(vk key)
     return (vk){SL_REVERSE(key.b), SL_REVERSE(key.a)};
 }
 
-SL_SIMD vk vk_sort_ascending(vk key)
-{
-    return vk_reverse(vk_sort(key));
-}
-
 /* The greatest 8 of both, descending. Columns of four first: 5 exchanges sort four of them. */
 SL_SIMD vk vk_sort_two(vk x, vk y)
 {
@@ -523,7 +539,7 @@ SL_SIMD vk vk_last(vk key)
 static const uint64_t sl_packed_lanes[256] = {SL_LANES_64(0U), SL_LANES_64(64U), SL_LANES_64(128U),
                                               SL_LANES_64(192U)};
 
-SL_SIMD int32_t sl_collect(struct sl_candidates *to, int32_t count, uint32_t m, __m256 v,
+SL_SIMD int32_t sl_collect_half(struct sl_candidates *to, int32_t count, uint32_t m, __m256 v,
                            int32_t at)
 {
     __m128i packed = _mm_cvtsi64_si128((int64_t)sl_packed_lanes[m]);
@@ -537,8 +553,8 @@ SL_SIMD int32_t sl_collect(struct sl_candidates *to, int32_t count, uint32_t m, 
 /* Appends the lanes of v in m, columns at ... at+15; returns the new count. */
 SL_SIMD int32_t vf_collect(struct sl_candidates *to, int32_t count, vm m, vf v, int32_t at)
 {
-    count = sl_collect(to, count, (uint32_t)_mm256_movemask_ps(m.a), v.a, at);
-    return sl_collect(to, count, (uint32_t)_mm256_movemask_ps(m.b), v.b, at + 8);
+    count = sl_collect_half(to, count, (uint32_t)_mm256_movemask_ps(m.a), v.a, at);
+    return sl_collect_half(to, count, (uint32_t)_mm256_movemask_ps(m.b), v.b, at + 8);
 }
 
 #endif

@@ -182,6 +182,23 @@ SL_SIMD vf vi_as_float(vi a)
     return _mm512_castsi512_ps(a);
 }
 
+/* a - 1 where m. */
+SL_SIMD vi vi_less_one(vm m, vi a)
+{
+    return _mm512_mask_sub_epi32(a, m, a, _mm512_set1_epi32(1));
+}
+
+SL_SIMD vi vi_more_one(vm m, vi a)
+{
+    return _mm512_mask_add_epi32(a, m, a, _mm512_set1_epi32(1));
+}
+
+/* a | bits where m. */
+SL_SIMD vi vi_or_if(vm m, vi a, int32_t bits)
+{
+    return _mm512_mask_or_epi32(a, m, a, _mm512_set1_epi32(bits));
+}
+
 SL_SIMD vi vf_as_int(vf a)
 {
     return _mm512_castps_si512(a);
@@ -281,26 +298,29 @@ SL_SIMD void vf_reduce_groups(vf first[8], vf second[8], bool both, float *value
 /* ---- sort keys */
 
 /* A key is the value as a double, whose 29 low bits are 0, with the id in the low 12 such that of
- * equal values the lower id has the greater key. -inf with id 0 is none, unless `any`. */
+ * equal values the lower id has the greater key. -inf with id 0 is none. */
 
 SL_SIMD vk vk_none(void)
 {
     return _mm512_set1_pd(-(double)INFINITY);
 }
 
-SL_SIMD vk vk_make(const float *values, const int32_t *ids, bool any)
+/* The low bits of a key of this sign for an id, or the other way round. */
+SL_SIMD __m512i sl_key_low(__m512i key, __m512i id)
 {
-    __m256 value = _mm256_loadu_ps(values);
+    __m512i sign = _mm512_srai_epi64(key, 63);
+    /* id ^ (~sign & SL_KEY_ID) */
+    return _mm512_ternarylogic_epi64(id, sign, _mm512_set1_epi64(SL_KEY_ID), 0xD2);
+}
+
+SL_SIMD vk vk_make(const float *values, const int32_t *ids)
+{
     __m256i id = _mm256_loadu_si256((const __m256i *)(const void *)ids);
     /* -0 becomes +0. */
-    __m512d d = _mm512_cvtps_pd(_mm256_add_ps(value, _mm256_setzero_ps()));
-    d = _mm512_min_pd(d, _mm512_set1_pd(SL_KEY_MOST));
-    if (any)
-        d = _mm512_max_pd(d, _mm512_set1_pd(-SL_KEY_MOST));
+    __m256 value = _mm256_add_ps(_mm256_loadu_ps(values), _mm256_setzero_ps());
+    __m512d d = _mm512_min_pd(_mm512_cvtps_pd(value), _mm512_set1_pd(SL_KEY_MOST));
     __m512i bits = _mm512_castpd_si512(d);
-    __mmask8 positive = _knot_mask8(_mm512_movepi64_mask(bits));
-    __m512i low = _mm512_cvtepu32_epi64(id);
-    low = _mm512_mask_xor_epi64(low, positive, low, _mm512_set1_epi64(SL_KEY_ID));
+    __m512i low = sl_key_low(bits, _mm512_cvtepu32_epi64(id));
     return _mm512_castsi512_pd(_mm512_or_epi64(bits, low));
 }
 
@@ -308,15 +328,14 @@ SL_SIMD vk vk_make(const float *values, const int32_t *ids, bool any)
 SL_SIMD void vk_ids(vk key, int32_t *ids)
 {
     __m512i bits = _mm512_castpd_si512(key);
-    __mmask8 positive = _knot_mask8(_mm512_movepi64_mask(bits));
     __mmask8 some = _mm512_cmp_pd_mask(key, _mm512_set1_pd(-2 * SL_KEY_MOST), _CMP_GT_OQ);
-    __m512i low = _mm512_and_epi64(bits, _mm512_set1_epi64(SL_KEY_ID));
-    low = _mm512_mask_xor_epi64(low, positive, low, _mm512_set1_epi64(SL_KEY_ID));
+    __m512i low = sl_key_low(bits, _mm512_and_epi64(bits, _mm512_set1_epi64(SL_KEY_ID)));
     low = _mm512_mask_mov_epi64(_mm512_set1_epi64(-1), some, low);
     _mm256_storeu_si256((__m256i *)(void *)ids, _mm512_cvtepi64_epi32(low));
 }
 
-/* Each lane and its partner: the lanes in `least` get the lesser. */
+/* Each lane and its partner: the lanes in `least` get the lesser. Always the higher lane, so that
+ * three masks do for all steps. */
 #define SL_SWAP(key, partner, least)                                                               \
     do {                                                                                           \
         vk p_ = (partner);                                                                         \
@@ -325,6 +344,12 @@ SL_SIMD void vk_ids(vk key, int32_t *ids)
 #define SL_NEAR(key) _mm512_permute_pd(key, 0x55)
 #define SL_MIDDLE(key) _mm512_permutex_pd(key, 0x4E)
 #define SL_FAR(key) _mm512_shuffle_f64x2(key, key, 0x4E)
+#define SL_REVERSE_4(key) _mm512_permutex_pd(key, 0x1B)
+
+SL_SIMD vk vk_reverse(vk key)
+{
+    return _mm512_permutexvar_pd(_mm512_setr_epi64(7, 6, 5, 4, 3, 2, 1, 0), key);
+}
 
 /* A bitonic sequence in descending order. */
 SL_SIMD vk vk_settle(vk key)
@@ -335,25 +360,14 @@ SL_SIMD vk vk_settle(vk key)
     return key;
 }
 
-SL_SIMD vk vk_half_sort(vk key)
-{
-    SL_SWAP(key, SL_NEAR(key), 0x66);
-    SL_SWAP(key, SL_MIDDLE(key), 0x3C);
-    SL_SWAP(key, SL_NEAR(key), 0x5A);
-    return key;
-}
-
 SL_SIMD vk vk_sort(vk key)
 {
-    return vk_settle(vk_half_sort(key));
-}
-
-SL_SIMD vk vk_sort_ascending(vk key)
-{
-    key = vk_half_sort(key);
-    SL_SWAP(key, SL_FAR(key), 0x0F);
-    SL_SWAP(key, SL_MIDDLE(key), 0x33);
-    SL_SWAP(key, SL_NEAR(key), 0x55);
+    SL_SWAP(key, SL_NEAR(key), 0xAA);
+    SL_SWAP(key, SL_REVERSE_4(key), 0xCC);
+    SL_SWAP(key, SL_NEAR(key), 0xAA);
+    SL_SWAP(key, vk_reverse(key), 0xF0);
+    SL_SWAP(key, SL_MIDDLE(key), 0xCC);
+    SL_SWAP(key, SL_NEAR(key), 0xAA);
     return key;
 }
 
@@ -361,11 +375,12 @@ SL_SIMD vk vk_sort_ascending(vk key)
 #undef SL_NEAR
 #undef SL_MIDDLE
 #undef SL_FAR
+#undef SL_REVERSE_4
 
 /* The greatest 8 of both, descending. */
 SL_SIMD vk vk_sort_two(vk a, vk b)
 {
-    return vk_settle(_mm512_max_pd(vk_sort(a), vk_sort_ascending(b)));
+    return vk_settle(_mm512_max_pd(vk_sort(a), vk_reverse(vk_sort(b))));
 }
 
 /* a descending, b ascending: a gets the greatest 8 of both, descending; b the others, too. */
@@ -374,11 +389,6 @@ SL_SIMD void vk_exchange(vk *a, vk *b)
     vk more = _mm512_max_pd(*a, *b), less = _mm512_min_pd(*a, *b);
     *a = vk_settle(more);
     *b = vk_settle(less);
-}
-
-SL_SIMD vk vk_reverse(vk key)
-{
-    return _mm512_permutexvar_pd(_mm512_setr_epi64(7, 6, 5, 4, 3, 2, 1, 0), key);
 }
 
 /* Any lane of a greater than the same lane of b. */

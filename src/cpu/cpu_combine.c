@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "../core/mutant.h"
 #include "cpu_lane.h"
 #include "cpu_sum.h"
 
@@ -39,7 +40,10 @@ static sluice_status check_handle(struct call *call)
                        "handle is not one of a dispatch of layer %d in this context",
                        call->args->layer);
     call->lane = &call->exchange->lanes[lane];
-    if (handle->opaque[0] != call->lane->call || call->lane->state != LANE_SENT)
+    if (SL_MUTANT(lanes_shared))
+        call->lane = &call->exchange->lanes[0];
+    if ((handle->opaque[0] != call->lane->call || call->lane->state != LANE_SENT) &&
+        !SL_MUTANT(stale_handle_accepted))
         return sl_fail(context, SLUICE_STALE,
                        "handle is of an earlier dispatch: lane %d has gone on, or its dispatch did "
                        "not end",
@@ -92,8 +96,8 @@ static sluice_status check(struct call *call)
     if (args->scale && rule->scale_by != SLUICE_SCALE_BY_ENGINE)
         return sl_fail(context, SLUICE_INVALID,
                        "scale is 1: the layer's weights are scaled already (scale_by WEIGHTS)");
-    call->scale = args->scale ? rule->scale : 1.0F;
-    call->weighs = rule->weight_on == SLUICE_WEIGHT_ON_OUTPUT;
+    call->scale = args->scale && !SL_MUTANT(combine_scale_ignored) ? rule->scale : 1.0F;
+    call->weighs = rule->weight_on == SLUICE_WEIGHT_ON_OUTPUT || SL_MUTANT(input_weighed_again);
     call->own = call->exchange->peer_of[context->rank];
     call->type = call->rows.type == SL_T_F32   ? SL_F32
                  : call->rows.type == SL_T_F16 ? SL_F16
@@ -126,6 +130,20 @@ static void finish_token(const struct call *call, int64_t t, const struct sum *s
                          int32_t row_type)
 {
     char *out = call->out.data + t * call->out.stride * call->out.size;
+    if (sum->dropped && SL_MUTANT(overflow_gives_zero)) {
+        memset(out, 0, call->row_bytes);
+        return;
+    }
+    struct sum backward;
+    if (SL_MUTANT(combine_backward) && !sum->dropped) {
+        backward.count = sum->count;
+        backward.dropped = false;
+        for (int32_t i = 0; i < sum->count; i++) {
+            backward.rows[i] = sum->rows[sum->count - 1 - i];
+            backward.weights[i] = sum->weights[sum->count - 1 - i];
+        }
+        sum = &backward;
+    }
     if (sum->dropped) {
         sl_nan_row(out, call->type, call->out.columns);
         return;
@@ -138,7 +156,7 @@ static void finish_token(const struct call *call, int64_t t, const struct sum *s
                              .n = call->out.columns,
                              .scale = call->scale,
                              .out = out};
-    if (call->args->x) {
+    if (call->args->x && !SL_MUTANT(zero_weight_ignored)) {
         job.x = call->x.data + t * call->x.stride * call->x.size;
         job.zero_weight =
             ((const float *)(void *)call->zero_weight.data)[t * call->zero_weight.stride];

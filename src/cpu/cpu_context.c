@@ -7,6 +7,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "../core/mutant.h"
+
 static bool forked(const sluice_context *context)
 {
     return *context->fork_page == 0;
@@ -20,6 +22,10 @@ sluice_status sl_fail(sluice_context *context, sluice_status status, const char 
             return status;
     } else {
         pthread_mutex_lock(&context->text_lock);
+    }
+    if (SL_MUTANT(error_kept_from_first) && context->error[0]) {
+        pthread_mutex_unlock(&context->text_lock);
+        return status;
     }
     va_list values;
     va_start(values, format);
@@ -36,6 +42,8 @@ sluice_status sl_fail(sluice_context *context, sluice_status status, const char 
 
 void sl_fault(sluice_context *context, const sluice_fault *fault)
 {
+    if (SL_MUTANT(fault_not_kept))
+        return;
     pthread_mutex_lock(&context->text_lock);
     uint64_t count = context->fault.count + 1;
     if (context->fault.kind == SLUICE_FAULT_NONE)
@@ -81,10 +89,10 @@ sluice_status sl_enter(sluice_context *context, int32_t op, int64_t *started)
     *started = 0;
     if (!context)
         return SLUICE_INVALID;
-    if (forked(context))
+    if (forked(context) && !SL_MUTANT(fork_not_noticed))
         return sl_fail(context, SLUICE_NOT_READY,
                        "this context was opened before fork: open one in the child");
-    if (context->timing)
+    if (context->timing || SL_MUTANT(clock_always_read))
         *started = sl_now(context);
     return SLUICE_OK;
 }
@@ -96,6 +104,11 @@ static void add(atomic_uint_least64_t *counter, uint64_t value)
 
 sluice_status sl_leave(sluice_context *context, int32_t op, int64_t started, sluice_status status)
 {
+    void *volatile spare = SL_MUTANT(hot_allocation) ? malloc(8) : NULL;
+    if (SL_MUTANT(hot_allocation))
+        free(spare);
+    if (SL_MUTANT(writes_to_stdout))
+        (void)puts("done");
     if (status == SLUICE_OK || status == SLUICE_OVERFLOW) {
         add(&context->tally.calls[op], 1);
         if (context->timing)

@@ -2,6 +2,7 @@
  * dispatch: count, lay out, send. Exact and fixed mode differ in capacities alone. */
 #include <string.h>
 
+#include "../core/mutant.h"
 #include "../core/sum.h"
 #include "cpu_lane.h"
 
@@ -54,10 +55,10 @@ static sluice_status check_phase(struct call *call)
     if (args->lane < 0 || args->lane >= call->exchange->transport.lanes)
         return sl_fail(context, SLUICE_INVALID, "lane is %d: must be 0 to %d", args->lane,
                        call->exchange->transport.lanes - 1);
-    call->lane = &call->exchange->lanes[args->lane];
+    call->lane = &call->exchange->lanes[SL_MUTANT(lanes_shared) ? 0 : args->lane];
     if (!args->handle)
         return sl_fail(context, SLUICE_INVALID, "handle is NULL");
-    if (phase == SLUICE_DISPATCH_SEND &&
+    if (phase == SLUICE_DISPATCH_SEND && !SL_MUTANT(stale_send_accepted) &&
         (args->handle->opaque[0] != call->lane->call || call->lane->state != LANE_COUNTED ||
          call->lane->layer != args->layer))
         return sl_fail(context, SLUICE_STALE,
@@ -98,12 +99,15 @@ static int32_t clean_id(const struct call *call, struct sl_ids *ids, int64_t t, 
                         uint64_t *rejected)
 {
     const struct sl_shape *shape = &call->layer->bank->shape;
-    int64_t id = t < call->valid ? sl_id_at(ids, t, c) : -1;
+    bool valid = t < call->valid || SL_MUTANT(padding_sent);
+    int64_t id = valid ? sl_id_at(ids, t, c) : -1;
     if (id == -1)
         return -1;
+    if (SL_MUTANT(outside_slots_sent) && id != -1)
+        return (int32_t)((uint64_t)id % ((uint64_t)shape->ranks * (uint64_t)shape->local));
     bool inside = id >= 0 && id < (int64_t)shape->ranks * shape->local;
     if (!inside || call->exchange->peer_of[id / shape->local] < 0) {
-        ++*rejected;
+        *rejected += !SL_MUTANT(outside_slots_not_counted);
         return -1;
     }
     return (int32_t)id;
@@ -137,6 +141,8 @@ static sluice_status check_payload(struct call *call, int32_t i)
         return sl_fail(context, SLUICE_INVALID,
                        "rows[%d] has rows of %lld bytes: payloads[%d] has %lld", i,
                        (long long)call->rows[i].columns, i, (long long)call->payloads[i].columns);
+    if (SL_MUTANT(payload_read_dense))
+        call->payloads[i].stride = call->payloads[i].columns;
     call->token_bytes += (size_t)call->payloads[i].columns;
     return SLUICE_OK;
 }
@@ -236,7 +242,7 @@ static void note_overflow(struct call *call, int32_t capacity, int32_t rank, int
                                     .rank = rank,
                                     .capacity = capacity,
                                     .had = had,
-                                    .needed = needed};
+                                    .needed = SL_MUTANT(overflow_needs_unknown) ? had : needed};
 }
 
 static void begin_lane(struct call *call)
@@ -317,7 +323,9 @@ static void put_counts(const struct call *call)
     struct sl_ids counts = sl_ids_of(&call->slot_counts), starts = sl_ids_of(&call->slot_starts);
     for (int32_t slot = 0; slot < rows->local; slot++)
         if (call->args->slot_counts)
-            sl_id_put(&counts, slot, 0, rows->count[slot]);
+            sl_id_put(&counts, slot, 0,
+                      SL_MUTANT(counts_with_padding) ? rows->start[slot + 1] - rows->start[slot]
+                                                     : rows->count[slot]);
     for (int32_t slot = 0; slot <= rows->local; slot++)
         if (call->args->slot_starts)
             sl_id_put(&starts, slot, 0, rows->start[slot]);
@@ -403,7 +411,7 @@ static void place_rows(struct call *call)
     struct sl_ids slots = sl_ids_of(&call->row_slot);
     float *weights = (float *)(void *)call->row_weight.data;
     for (int64_t row = 0; call->args->row_slot && row < call->row_slot.rows; row++)
-        sl_id_put(&slots, row, 0, -1);
+        sl_id_put(&slots, row, 0, SL_MUTANT(padding_has_slot) ? 0 : -1);
     for (int64_t row = 0; weights && row < call->row_weight.rows; row++)
         weights[row * call->row_weight.stride] = 0.0F;
     for (int32_t p = 0; p < lane->rows.peers; p++) {
@@ -443,6 +451,8 @@ static void put_rows(const struct call *call, const int32_t *meta, int32_t k, co
             float weight;
             memcpy(&weight, &meta[1 + call->columns + c], sizeof weight);
             int64_t n = out->columns / (call->multiply_type == SL_F32 ? 4 : 2);
+            if (SL_MUTANT(multiplied_twice))
+                weight *= weight;
             sl_scale_row(to, from, call->multiply_type, n, weight);
         } else {
             memcpy(to, from, (size_t)out->columns);
@@ -472,7 +482,8 @@ static void put_own(void *argument, int32_t part, int32_t parts)
 static void zero_padding(const struct call *call)
 {
     const struct sl_rows *rows = &call->lane->rows;
-    if (call->fixed && call->exchange->transport.row_layout == SLUICE_ROWS_STRIDED)
+    if (SL_MUTANT(padding_rows_left) ||
+        (call->fixed && call->exchange->transport.row_layout == SLUICE_ROWS_STRIDED))
         return;
     for (int32_t slot = 0; slot < rows->local; slot++)
         for (int64_t row = rows->start[slot] + rows->count[slot]; row < rows->start[slot + 1];
@@ -564,6 +575,8 @@ static sluice_status move(struct call *call, const struct sl_header *header)
     for (int64_t round = 0; round * most < lane->most; round++) {
         pack_round(call, round, most, own);
         sluice_status status = sl_exchange_trade(call->context, SL_CHANNEL_MOVE, header);
+        if (SL_MUTANT(token_sent_twice) && !status)
+            status = sl_exchange_trade(call->context, SL_CHANNEL_MOVE, header);
         if (status)
             return status;
         unpack_round(call, round, most, own);
@@ -635,7 +648,7 @@ static sluice_status send(struct call *call)
         return status;
     tally_moved(call, call->exchange->peer_of[call->context->rank]);
     lane->state = LANE_SENT;
-    if (call->overflow.kind == SLUICE_FAULT_NONE)
+    if (call->overflow.kind == SLUICE_FAULT_NONE || SL_MUTANT(overflow_silent))
         return SLUICE_OK;
     call->overflow.call = (int64_t)lane->call;
     sl_fault(call->context, &call->overflow);

@@ -6,6 +6,8 @@
 
 #include "cpu_lane.h"
 
+#include "../core/mutant.h"
+
 static const uint32_t MAGIC = 0x534C4331; /* "SLC1" */
 
 const char *sl_kind_name(int32_t kind)
@@ -29,7 +31,8 @@ static sluice_status break_channel(sluice_context *context, int32_t channel, slu
                           .lane = mine->lane,
                           .rank = rank,
                           .call = mine->number};
-    context->exchange->broken[channel] = status;
+    if (!SL_MUTANT(fault_forgotten))
+        context->exchange->broken[channel] = status;
     sl_fault(context, &fault);
     return status;
 }
@@ -53,7 +56,7 @@ static sluice_status fail_wait(sluice_context *context, int32_t channel, sluice_
 
 static bool same(const struct sl_header *a, const struct sl_header *b)
 {
-    return memcmp(a, b, offsetof(struct sl_header, tokens)) == 0;
+    return memcmp(a, b, offsetof(struct sl_header, tokens)) == 0 || SL_MUTANT(mismatch_ignored);
 }
 
 static sluice_status differ(sluice_context *context, int32_t channel, const struct sl_header *mine,
@@ -158,6 +161,8 @@ sluice_status sl_exchange_agree(sluice_context *context, const sluice_config *co
         form = mix(form, &context->layers[i].bank->shape.slots, sizeof(int32_t));
         form = mix(form, &context->layers[i].bank_index, sizeof(int32_t));
     }
+    if (SL_MUTANT(configs_not_compared))
+        form = 0;
     struct sl_header header = {.kind = SL_KIND_OPEN, .form = form};
     sluice_status status = sl_exchange_meet(context, SL_CHANNEL_OPEN, &header);
     if (status == SLUICE_MISMATCH && text && text_size)

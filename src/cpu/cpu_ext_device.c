@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cpu_ext.h"
+#include "cpu_level.h"
 
 static sluice_status count(int32_t *number, sluice_device *first, char *text, size_t text_size)
 {
@@ -72,4 +73,6 @@ const sluice_device_api cpu_device_api = {
     .stream = make_stream,
     .stream_free = free_stream,
     .wait = wait,
+    .paths = sl_level_names,
+    .use_path = sl_level_use,
 };

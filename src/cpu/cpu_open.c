@@ -2,16 +2,19 @@
  * open and close: check the config, add up what is needed, allocate, agree with the other ranks. */
 #include "cpu_open.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "../core/mutant.h"
 #include "cpu_args.h"
 #include "cpu_choose.h"
 #include "cpu_config.h"
 #include "cpu_exchange.h"
 #include "cpu_fork.h"
+#include "cpu_level.h"
 
 static const int64_t DEFAULT_TIMEOUT_NS = 30000000000;
 
@@ -75,7 +78,7 @@ static sluice_status make_layer(const struct sl_text *text, const sluice_config 
             "config.layers[%d].slots_per_rank is %d: %d ranks then hold %d experts of %d", index,
             *slots, ranks, *slots * ranks, experts);
     layer->shared = config->shared_policy == SLUICE_SHARED_NOT_FUSED ? 0 : layer->rule.shared;
-    layer->choose = sl_choose_pick(&layer->rule, sl_choose_best_level());
+    layer->choose = sl_choose_pick(&layer->rule, sl_level());
     layer->bank_index = given->bank ? *given->bank : index;
     return SLUICE_OK;
 }
@@ -303,6 +306,10 @@ sluice_status cpu_open(const sluice_config *config, sluice_context **out, char *
     if (status)
         return status;
     bool query = (config->flags & SLUICE_OPEN_QUERY) != 0;
+    if (SL_MUTANT(changes_environment)) /* NOLINTNEXTLINE(concurrency-mt-unsafe) */
+        (void)setenv("SLUICE_OPENED", "1", 1);
+    if (SL_MUTANT(changes_signals))
+        (void)signal(SIGPIPE, SIG_IGN);
     if (!out && !query)
         return sl_text_fail(&text, SLUICE_INVALID, "context is NULL: open needs a place for it");
     sluice_context services = {.layer_count = 0};
@@ -321,6 +328,8 @@ sluice_status cpu_open(const sluice_config *config, sluice_context **out, char *
         *config->needs = needs;
         config->needs->struct_size = size;
     }
+    if (SL_MUTANT(failed_open_leaks) && status)
+        return status;
     if (status || query)
         cpu_close(context);
     else

@@ -2,6 +2,7 @@
 #include "cpu_record.h"
 
 #include "../core/count.h"
+#include "../core/mutant.h"
 #include "cpu_args.h"
 
 sluice_status cpu_record(sluice_context *context, const sluice_record_args *args)
@@ -22,9 +23,11 @@ sluice_status cpu_record(sluice_context *context, const sluice_record_args *args
         return sl_fail(context, SLUICE_INVALID, "num_valid is %lld: must be 0 to %lld",
                        (long long)valid, (long long)ids.rows);
     struct sl_ids rows = sl_ids_of(&ids);
+    if (SL_MUTANT(padding_counted))
+        valid = ids.rows;
     uint64_t rejected = sl_count_rows(layer->bank->counters, layer->bank->shape.physical, &rows,
                                       valid, ids.columns);
-    if (rejected)
+    if (rejected && !SL_MUTANT(record_rejects_silently))
         atomic_fetch_add_explicit(&context->tally.rejected[SLUICE_OP_RECORD], rejected,
                                   memory_order_relaxed);
     return sl_leave(context, SLUICE_OP_RECORD, started, SLUICE_OK);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cpu_remap.h"
 
+#include "../core/mutant.h"
 #include "cpu_topk.h"
 #include "cpu_waterfill.h"
 
@@ -34,6 +35,8 @@ sluice_status sl_check_map(struct sl_walk *walk, int32_t layer, const struct sl_
              sl_check_scalar(context, "step", args->step, walk->layer->calls, &walk->remap.step)) ||
         (status = sl_check_scalar(context, "row_base", args->row_base, 0, &walk->remap.row_base)))
         return status;
+    if (SL_MUTANT(row_base_ignored))
+        walk->remap.row_base = 0;
     if (walk->remap.row_base < 0)
         return sl_fail(context, SLUICE_INVALID, "row_base is %lld: must not be negative",
                        (long long)walk->remap.row_base);
@@ -120,6 +123,8 @@ sluice_status cpu_remap(sluice_context *context, const sluice_remap_args *args)
     if (status)
         return status;
     struct sl_walk walk = {.context = context};
+    if (SL_MUTANT(failed_call_counts))
+        context->layers[0].calls++;
     if ((status = sl_check_struct(context, NULL, 0, "args", args, sizeof *args, sizeof *args)) ||
         (status = sl_check_layer(context, args->layer, &walk.layer)) ||
         (status = check(&walk, args)) || (status = sl_map_run(&walk, args->layer)))

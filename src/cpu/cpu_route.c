@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "../../abi/ext/route.h"
+#include "../core/mutant.h"
 #include "cpu_ext.h"
 #include "cpu_remap.h"
 #include "cpu_topk.h"
@@ -36,7 +37,7 @@ static sluice_status route(sluice_context *context, const sluice_route_args *arg
         (status = sl_check_layer(context, args->layer, &walk.layer)) ||
         (status = check(&walk, args)))
         return status;
-    walk.counts = !args->skip_record;
+    walk.counts = !args->skip_record || SL_MUTANT(skip_record_ignored);
     status = sl_map_run(&walk, args->layer);
     if (status)
         return status;

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "../core/mutant.h"
 #include "cpu_exchange.h"
 
 /* context->load: [threads][W] counts of the walk, then [W] loads, [W] tokens, then (dynamic)
@@ -89,7 +90,7 @@ static void move_shared(const struct sl_walk *walk, const struct sl_waterfill *p
             physical[k] = physical_of(shape, sl_id_at(&ids, t, k));
             any = any || physical[k] >= 0;
         }
-        if (!any)
+        if (!any && !SL_MUTANT(waterfill_keeps_empty))
             move_row(walk, &ids, t, -1);
         else if (plan)
             move_row(walk, &ids, t, sl_waterfill_rank(plan, shape, t, top_k, physical));
@@ -118,6 +119,7 @@ sluice_status sl_waterfill_run(struct sl_walk *walk, int32_t layer)
         .ranks = context->ranks, .source = context->rank, .alive = context->alive};
     sl_waterfill_plan(&plan, room.load, dynamic ? room.tokens : NULL, walk->remap.top_k,
                       walk->remap.shape->shared);
-    move_shared(walk, walk->rows < SL_WATERFILL_LEAST ? NULL : &plan);
+    bool few = walk->rows < SL_WATERFILL_LEAST && !SL_MUTANT(waterfill_moves_few);
+    move_shared(walk, few ? NULL : &plan);
     return SLUICE_OK;
 }

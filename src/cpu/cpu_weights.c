@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "../core/mutant.h"
 #include "cpu_args.h"
 
 static sluice_status check_role(sluice_context *context, const sluice_param *param, int32_t local)
@@ -19,7 +20,7 @@ static sluice_status check_role(sluice_context *context, const sluice_param *par
     if (tensor->ndim < 1 || tensor->ndim > SLUICE_MAX_NDIM || !tensor->shape)
         return sl_fail(context, SLUICE_INVALID, "parameter %s has ndim %d: must be 1 to %d",
                        param->name, tensor->ndim, SLUICE_MAX_NDIM);
-    if (tensor->shape[0] != local)
+    if (tensor->shape[0] != local && !SL_MUTANT(wrong_rows_accepted))
         return sl_fail(context, SLUICE_INVALID,
                        "parameter %s has %lld rows: must be %d, one for each local slot",
                        param->name, (long long)tensor->shape[0], local);
@@ -52,19 +53,33 @@ static sluice_status check(sluice_context *context, const sluice_weights_args *a
                                "params[%d] and params[%d] are both named %s", j, i, param->name);
         if ((status = check_role(context, param, local)))
             return status;
+        if (SL_MUTANT(views_before_checks))
+            args->params[i]->visible = 1;
     }
     return SLUICE_OK;
 }
 
 static void fill(sluice_param *param, int32_t slots)
 {
-    param->visible = param->role == SLUICE_ROLE_EXPERT;
+    param->visible = param->role == SLUICE_ROLE_EXPERT ||
+                     (SL_MUTANT(view_of_bias) && param->role == SLUICE_ROLE_BIAS) ||
+                     (SL_MUTANT(view_of_global) && param->role == SLUICE_ROLE_GLOBAL);
     if (!param->visible)
         return;
     param->view = *param->tensor;
     memcpy(param->view_shape, param->tensor->shape,
            (size_t)param->tensor->ndim * sizeof *param->view_shape);
-    param->view_shape[0] = slots;
+    param->view_shape[0] = slots + SL_MUTANT(view_row_more) - SL_MUTANT(view_row_less);
+    if (SL_MUTANT(view_dense))
+        param->view.strides = NULL;
+    if (SL_MUTANT(view_other_dtype))
+        param->view.dtype = (sluice_dtype){SLUICE_UINT, 8, 1};
+    if (SL_MUTANT(view_offset_lost))
+        param->view.byte_offset = 0;
+    if (SL_MUTANT(view_copies)) {
+        static char copied[1 << 16];
+        param->view.data = memcpy(copied, param->view.data, 64);
+    }
     param->view.shape = param->view_shape;
 }
 

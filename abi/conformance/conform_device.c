@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * sluice.device/1, and calls in a captured graph where the plugin has graphs. */
+#include <string.h>
+
+#include "conform.h"
+
+static const sluice_device_api *device_api(sluice_device *device)
+{
+    const sluice_device_api *api = cf_api->extension(SLUICE_EXT_DEVICE);
+    if (!api)
+        cf_skip("the plugin has no %s", SLUICE_EXT_DEVICE);
+    int32_t count = 0;
+    char text[200] = "";
+    sluice_status status = api->count(&count, device, text, sizeof text);
+    CHECK(status == SLUICE_OK, "count gave %s: %s", cf_status_name(status), text);
+    if (count == 0)
+        cf_skip("no device: %s", text);
+    return api;
+}
+
+static void memory(const void *what)
+{
+    (void)what;
+    sluice_device device;
+    const sluice_device_api *api = device_api(&device);
+    void *stream = NULL, *there = NULL, *other = NULL;
+    char out[1000], back[1000];
+    for (int i = 0; i < 1000; i++)
+        out[i] = (char)(i * 7);
+    EXPECT_OK(NULL, api->stream(device, &stream));
+    EXPECT_OK(NULL, api->alloc(device, sizeof out, &there));
+    EXPECT_OK(NULL, api->alloc(device, sizeof out, &other));
+    CHECK(there && other && there != other, "two allocations gave %p and %p", there, other);
+    EXPECT_OK(NULL, api->copy(device, there, out, sizeof out, stream));
+    EXPECT_OK(NULL, api->copy(device, other, there, sizeof out, stream));
+    EXPECT_OK(NULL, api->copy(device, back, other, sizeof back, stream));
+    EXPECT_OK(NULL, api->wait(device, stream));
+    CHECK(memcmp(out, back, sizeof out) == 0, "what came back is not what was sent");
+    api->free(device, there);
+    api->free(device, other);
+    api->stream_free(device, stream);
+}
+
+/* One route in a graph, launched three times: it draws anew and counts each time. */
+static void capture(const void *what)
+{
+    (void)what;
+    sluice_device device;
+    const sluice_device_api *api = device_api(&device);
+    if (!api->capture_begin)
+        cf_skip("this backend has no graphs");
+    enum { ROWS = 50, EXPERTS = 16 };
+    struct cf_setup setup;
+    cf_setup(&setup, 1, EXPERTS, 4, 1);
+    setup.layer[0].slots_per_rank = 2 * EXPERTS;
+    setup.config.copy_policy = SLUICE_COPY_RANDOM;
+    sluice_context *context = cf_open(&setup);
+    struct cf_array *logits = cf_array(CF_F32, ROWS, EXPERTS);
+    struct cf_array *recorder = cf_array(CF_I32, ROWS, 4), *first = cf_array(CF_I32, ROWS, 4);
+    struct cf_random random = {.state = 1};
+    for (int32_t i = 0; i < ROWS * EXPERTS; i++)
+        cf_put(logits, i / EXPERTS, i % EXPERTS, cf_normal(&random));
+    cf_push();
+    void *stream = NULL, *graph = NULL;
+    EXPECT_OK(NULL, api->stream(device, &stream));
+    const sluice_route_args args = {.struct_size = sizeof args,
+                                    .stream = stream,
+                                    .logits = &logits->t,
+                                    .recorder_ids = &recorder->t};
+    EXPECT_OK(NULL, api->capture_begin(device, stream));
+    EXPECT_OK(context, cf_route()->route(context, &args));
+    EXPECT_OK(NULL, api->capture_end(device, stream, &graph));
+    for (int i = 0; i < 3; i++) {
+        EXPECT_OK(NULL, api->graph_launch(device, graph, stream));
+        EXPECT_OK(NULL, api->wait(device, stream));
+        cf_pull();
+        if (i == 0)
+            memcpy(first->host, recorder->host, recorder->bytes);
+        else
+            CHECK(memcmp(first->host, recorder->host, recorder->bytes) != 0,
+                  "a replay drew what the first did");
+    }
+    int64_t counters[2 * EXPERTS], sum = 0;
+    cf_counters(context, 0, counters, (int64_t)2 * EXPERTS);
+    for (int32_t p = 0; p < 2 * EXPERTS; p++)
+        sum += counters[p];
+    CHECK_EQ(sum, ROWS * 12, "choices counted by three launches");
+    api->graph_free(device, graph);
+    api->stream_free(device, stream);
+    cf_api->close(context);
+}
+
+static const struct cf_case CASES[] = {
+    {"device.memory", "what is copied to the device comes back", memory, NULL},
+    {"device.capture", "a captured route draws anew and counts at every launch", capture, NULL},
+};
+CF_LIST(cf_device_cases, CASES);

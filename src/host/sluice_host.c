@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE 1 /* dladdr */
+#include "sluice_host.h"
+
+#include <dlfcn.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <unistd.h>
+
+#ifndef SLUICE_PLUGIN_DIR
+#define SLUICE_PLUGIN_DIR "/usr/local/lib/sluice"
+#endif
+
+enum { PATH_ROOM = 512 };
+
+/* The line that is being written. */
+struct line {
+    char *text;
+    size_t size, used;
+};
+
+static void say(struct line *line, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void say(struct line *line, const char *format, ...)
+{
+    if (!line->text || line->used + 1 >= line->size)
+        return;
+    va_list values;
+    va_start(values, format);
+    int n = vsnprintf(line->text + line->used, line->size - line->used, format, values);
+    va_end(values);
+    if (n > 0)
+        line->used += (size_t)n;
+    if (line->used >= line->size)
+        line->used = line->size - 1;
+}
+
+static sluice_status check(const sluice_api *api, struct line *line)
+{
+    static const struct {
+        const char *name;
+        size_t offset;
+    } functions[] = {
+#define FUNCTION(name) {#name, offsetof(sluice_api, name)}
+        FUNCTION(open),    FUNCTION(close),     FUNCTION(last_error),      FUNCTION(topk),
+        FUNCTION(remap),   FUNCTION(record),    FUNCTION(get_moe_weights), FUNCTION(dispatch),
+        FUNCTION(combine), FUNCTION(extension),
+#undef FUNCTION
+    };
+    if (api->abi_major != SLUICE_ABI_MAJOR) {
+        say(line, "its table says ABI %u, this engine needs %d", api->abi_major, SLUICE_ABI_MAJOR);
+        return SLUICE_UNSUPPORTED;
+    }
+    if (api->size < sizeof *api) {
+        say(line, "its table has %llu bytes, ABI %d needs %zu", (unsigned long long)api->size,
+            SLUICE_ABI_MAJOR, sizeof *api);
+        return SLUICE_UNSUPPORTED;
+    }
+    for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
+        void (*function)(void);
+        memcpy(&function, (const char *)api + functions[i].offset, sizeof function);
+        if (!function) {
+            say(line, "its table has no %s", functions[i].name);
+            return SLUICE_UNSUPPORTED;
+        }
+    }
+    if (!api->backend || !api->version) {
+        say(line, "its table has no %s", api->backend ? "version" : "backend name");
+        return SLUICE_UNSUPPORTED;
+    }
+    return SLUICE_OK;
+}
+
+sluice_status sluice_host_check(const sluice_api *api, char *text, size_t text_size)
+{
+    struct line line = {text, text_size, 0};
+    if (text && text_size)
+        text[0] = 0;
+    if (!api) {
+        say(&line, "there is no table");
+        return SLUICE_UNSUPPORTED;
+    }
+    return check(api, &line);
+}
+
+/* Opens one file. */
+static sluice_status open_file(const char *path, sluice_plugin *plugin, struct line *line)
+{
+    void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    if (!library) {
+        const char *why = dlerror();
+        say(line, "%s", why ? why : path);
+        return SLUICE_UNAVAILABLE;
+    }
+    const sluice_api *(*get)(uint32_t) = NULL;
+    void *symbol = dlsym(library, SLUICE_ENTRY);
+    memcpy(&get, &symbol, sizeof get);
+    say(line, "%s: ", path);
+    if (!get) {
+        say(line, "not a Sluice plugin, it has no %s", SLUICE_ENTRY);
+        return SLUICE_UNSUPPORTED;
+    }
+    const sluice_api *api = get(SLUICE_ABI_MAJOR);
+    if (!api) {
+        say(line, "does not serve ABI %d", SLUICE_ABI_MAJOR);
+        return SLUICE_UNSUPPORTED;
+    }
+    sluice_status status = check(api, line);
+    if (status)
+        return status;
+    plugin->api = api;
+    plugin->library = library;
+    (void)snprintf(plugin->path, sizeof plugin->path, "%s", path);
+    say(line, "backend %s %s, ABI %u.%u", api->backend, api->version, api->abi_major,
+        api->abi_minor);
+    return SLUICE_OK;
+}
+
+static const char *variable(const char *name)
+{
+    return getauxval(AT_SECURE) ? NULL : getenv(name);
+}
+
+/* The folder of the file that holds this code. */
+static void own_folder(char *folder, size_t size)
+{
+    Dl_info info;
+    sluice_status (*self)(const char *, sluice_plugin *, char *, size_t) = sluice_host_load;
+    void *address;
+    memcpy(&address, &self, sizeof address);
+    folder[0] = 0;
+    if (!dladdr(address, &info) || !info.dli_fname)
+        return;
+    char path[PATH_ROOM];
+    /* A program may be known by a name without a folder. */
+    if (strchr(info.dli_fname, '/'))
+        (void)snprintf(path, sizeof path, "%s", info.dli_fname);
+    else {
+        ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
+        path[n > 0 ? n : 0] = 0;
+    }
+    char *slash = strrchr(path, '/');
+    if (slash) {
+        *slash = 0;
+        (void)snprintf(folder, size, "%s", path);
+    }
+}
+
+/* Tries folder/file; UNAVAILABLE with nothing said when it is not there. */
+static sluice_status try_folder(const char *folder, size_t length, const char *file,
+                                sluice_plugin *plugin, struct line *line)
+{
+    char path[PATH_ROOM];
+    if (length == 0)
+        return SLUICE_UNAVAILABLE;
+    int n = snprintf(path, sizeof path, "%.*s/%s", (int)length, folder, file);
+    if (n < 0 || (size_t)n >= sizeof path || access(path, F_OK) != 0)
+        return SLUICE_UNAVAILABLE;
+    return open_file(path, plugin, line);
+}
+
+/* Looks for a file name in every folder; the first that has it decides. */
+static sluice_status search(const char *file, sluice_plugin *plugin, struct line *line)
+{
+    const char *list = variable("SLUICE_PLUGIN_PATH");
+    size_t before = line->used;
+    while (list && *list) {
+        size_t length = strcspn(list, ":");
+        sluice_status status = try_folder(list, length, file, plugin, line);
+        if (status == SLUICE_OK || line->used != before)
+            return status;
+        list += length + (list[length] == ':');
+    }
+    char own[PATH_ROOM];
+    own_folder(own, sizeof own);
+    sluice_status status = try_folder(own, strlen(own), file, plugin, line);
+    if (status == SLUICE_OK || line->used != before)
+        return status;
+    status = try_folder(SLUICE_PLUGIN_DIR, strlen(SLUICE_PLUGIN_DIR), file, plugin, line);
+    if (status == SLUICE_OK || line->used != before)
+        return status;
+    say(line, "%s is not in SLUICE_PLUGIN_PATH, %s or %s", file, own[0] ? own : "this folder",
+        SLUICE_PLUGIN_DIR);
+    return SLUICE_UNAVAILABLE;
+}
+
+static sluice_status load_one(const char *name, size_t length, sluice_plugin *plugin,
+                              struct line *line)
+{
+    char file[PATH_ROOM];
+    bool path = memchr(name, '/', length) != NULL;
+    bool whole = path || (length > 3 && memcmp(name + length - 3, ".so", 3) == 0);
+    int n = snprintf(file, sizeof file, whole ? "%.*s" : "libsluice_%.*s.so", (int)length, name);
+    if (n < 0 || (size_t)n >= sizeof file || length == 0) {
+        say(line, "the plugin's name has %zu characters", length);
+        return SLUICE_INVALID;
+    }
+    return path ? open_file(file, plugin, line) : search(file, plugin, line);
+}
+
+static sluice_status load(const char *name, sluice_plugin *plugin, struct line *line)
+{
+    if (name)
+        return load_one(name, strlen(name), plugin, line);
+    const char *list = variable("SLUICE_PLUGIN");
+    if (!list || !*list)
+        list = "cpu";
+    sluice_status status = SLUICE_UNAVAILABLE;
+    while (*list) {
+        size_t length = strcspn(list, ",");
+        status = load_one(list, length, plugin, line);
+        if (status == SLUICE_OK)
+            break;
+        list += length + (list[length] == ',');
+        if (*list)
+            say(line, "; ");
+    }
+    return status;
+}
+
+sluice_status sluice_host_load(const char *name, sluice_plugin *plugin, char *text,
+                               size_t text_size)
+{
+    char written[SLUICE_HOST_LINE] = "";
+    struct line line = {written, sizeof written, 0};
+    memset(plugin, 0, sizeof *plugin);
+    say(&line, "sluice: ");
+    sluice_status status = load(name, plugin, &line);
+    if (text && text_size)
+        (void)snprintf(text, text_size, "%s", written);
+    return status;
+}
+
+const void *sluice_host_extension(const sluice_api *api, const char *id)
+{
+    return api && api->extension ? api->extension(id) : NULL;
+}

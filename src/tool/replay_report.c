@@ -1,0 +1,213 @@
+/* What a replay says: a table, JSON and a picture. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "replay.h"
+#include "tool_file.h"
+#include "tool_json.h"
+#include "tool_svg.h"
+
+static const char *const op_names[] = {"topk",     "remap",   "record", "get_moe_weights",
+                                       "dispatch", "combine", "route"};
+enum { OPS = 7 };
+
+struct balance {
+    int64_t rows;          /* computed, shared ones too */
+    double greatest, even; /* rows of the fullest rank; rows a rank if all had the same */
+    int32_t fullest;
+};
+
+static struct balance balance_of(const struct sl_world *world, int32_t layer)
+{
+    struct balance b = {0};
+    for (int32_t r = 0; r < world->ranks; r++) {
+        int64_t rows = world->served[(int64_t)layer * world->ranks + r];
+        b.rows += rows;
+        if ((double)rows > b.greatest) {
+            b.greatest = (double)rows;
+            b.fullest = r;
+        }
+    }
+    b.even = (double)b.rows / world->ranks;
+    return b;
+}
+
+static double ratio(const struct balance *b)
+{
+    return b->even > 0 ? b->greatest / b->even : 1.0;
+}
+
+static void print_layers(const struct sl_replay_case *c, const struct sl_world *world)
+{
+    double sum = 0, worst = 0;
+    int32_t worst_layer = 0, shown = c->layers <= 12 ? c->layers : 8;
+    printf("\nlayer      rows  fullest rank  fullest / even\n");
+    for (int32_t l = 0; l < c->layers; l++) {
+        struct balance b = balance_of(world, l);
+        double x = ratio(&b);
+        sum += x;
+        if (x > worst) {
+            worst = x;
+            worst_layer = l;
+        }
+        if (l < shown)
+            printf("%5d %9lld %13d %15.3f\n", c->first_layer + l, (long long)b.rows, b.fullest, x);
+    }
+    if (shown < c->layers)
+        printf("  ... and %d more layers (--json has all)\n", c->layers - shown);
+    printf("mean %.3f, worst %.3f in layer %d\n", sum / c->layers, worst,
+           c->first_layer + worst_layer);
+}
+
+static void print_operations(const struct sl_world *world)
+{
+    printf("\noperation         calls   us a call   rejected\n");
+    for (int32_t op = 0; op < OPS; op++)
+        if (world->stats.calls[op])
+            printf("%-15s %7llu %11.1f %10llu\n", op_names[op],
+                   (unsigned long long)world->stats.calls[op],
+                   (double)world->stats.nanoseconds[op] / 1000.0 / (double)world->stats.calls[op],
+                   (unsigned long long)world->stats.rejected[op]);
+    printf("moved between ranks: dispatch %.1f MB (%.1f of payload), combine %.1f MB\n",
+           (double)world->stats.dispatch_moved / 1e6, (double)world->stats.dispatch_useful / 1e6,
+           (double)world->stats.combine_moved / 1e6);
+}
+
+void sl_replay_print(const struct sl_replay_case *c, const struct sl_world *world,
+                     const struct sl_replay_verdict *v, const char *plugin_line)
+{
+    const struct sl_replay_options *o = c->options;
+    printf("%s\n", plugin_line);
+    printf("%s: %d experts, top-%d, %d shared as slots; %d ranks x %d routed slots, %d tokens a "
+           "rank, %d steps, %d layers\n",
+           c->what, c->router.experts, c->router.top_k, c->fused, o->ranks, c->slots, o->tokens,
+           o->steps, c->layers);
+    print_layers(c, world);
+    print_operations(world);
+    printf("\nchoices made %lld, counted by the recorder %lld, shared slots counted %lld, shared "
+           "weight rows changed %llu\n",
+           (long long)v->choices, (long long)v->counted, (long long)(v->counted - v->choices),
+           (unsigned long long)world->shared_changed);
+    const char *how = o->combine_order == SLUICE_COMBINE_EXACT ? "bit-equal" : "equal to rounding";
+    if (v->good)
+        printf("OK: %lld outputs on %d ranks, each %s to 1 rank without balancing and to a plain "
+               "loop\n",
+               (long long)v->tokens, o->ranks, how);
+    else
+        printf("FAILED: of %lld outputs %lld differ from 1 rank, %lld from a plain loop; %lld "
+               "experts miscounted\n",
+               (long long)v->tokens, (long long)v->differ_plain, (long long)v->differ_literal,
+               (long long)v->miscounted);
+}
+
+static void write_int(struct sl_json_writer *w, const char *key, int64_t value)
+{
+    sl_jw_key(w, key);
+    sl_jw_int(w, value);
+}
+
+static void write_layers(struct sl_json_writer *w, const struct sl_replay_case *c,
+                         const struct sl_world *world)
+{
+    sl_jw_key(w, "layers");
+    sl_jw_array(w);
+    for (int32_t l = 0; l < c->layers; l++) {
+        struct balance b = balance_of(world, l);
+        sl_jw_object(w);
+        write_int(w, "layer", c->first_layer + l);
+        sl_jw_key(w, "max_over_mean");
+        sl_jw_real(w, ratio(&b));
+        sl_jw_key(w, "rank_rows");
+        sl_jw_array(w);
+        for (int32_t r = 0; r < world->ranks; r++)
+            sl_jw_int(w, world->served[(int64_t)l * world->ranks + r]);
+        sl_jw_close(w);
+        sl_jw_key(w, "expert_choices");
+        sl_jw_array(w);
+        for (int32_t e = 0; e < c->router.experts; e++)
+            sl_jw_int(w, world->counted[(int64_t)l * c->router.experts + e]);
+        sl_jw_close(w);
+        sl_jw_close(w);
+    }
+    sl_jw_close(w);
+}
+
+static void write_operations(struct sl_json_writer *w, const struct sl_world *world)
+{
+    sl_jw_key(w, "operations");
+    sl_jw_object(w);
+    for (int32_t op = 0; op < OPS; op++) {
+        sl_jw_key(w, op_names[op]);
+        sl_jw_object(w);
+        write_int(w, "calls", (int64_t)world->stats.calls[op]);
+        write_int(w, "nanoseconds", (int64_t)world->stats.nanoseconds[op]);
+        write_int(w, "rejected", (int64_t)world->stats.rejected[op]);
+        sl_jw_close(w);
+    }
+    sl_jw_close(w);
+    write_int(w, "dispatch_useful_bytes", (int64_t)world->stats.dispatch_useful);
+    write_int(w, "dispatch_moved_bytes", (int64_t)world->stats.dispatch_moved);
+    write_int(w, "combine_moved_bytes", (int64_t)world->stats.combine_moved);
+}
+
+int sl_replay_write(const struct sl_replay_case *c, const struct sl_world *world,
+                    const struct sl_replay_verdict *v, char *err, size_t n)
+{
+    const struct sl_replay_options *o = c->options;
+    FILE *file = sl_tool_create(o->json, err, n);
+    if (!file)
+        return -1;
+    struct sl_json_writer w;
+    sl_jw_begin(&w, file);
+    sl_jw_object(&w);
+    sl_jw_key(&w, "ok");
+    sl_jw_bool(&w, v->good);
+    sl_jw_key(&w, "input");
+    sl_jw_string(&w, c->what);
+    write_int(&w, "ranks", o->ranks);
+    write_int(&w, "tokens_per_rank", o->tokens);
+    write_int(&w, "steps", o->steps);
+    write_int(&w, "experts", c->router.experts);
+    write_int(&w, "top_k", c->router.top_k);
+    write_int(&w, "shared", c->fused);
+    write_int(&w, "slots_per_rank", c->slots);
+    write_int(&w, "outputs_checked", v->tokens);
+    write_int(&w, "outputs_differ_from_one_rank", v->differ_plain);
+    write_int(&w, "outputs_differ_from_plain_loop", v->differ_literal);
+    write_int(&w, "choices", v->choices);
+    write_int(&w, "choices_counted", v->counted);
+    write_int(&w, "experts_miscounted", v->miscounted);
+    write_int(&w, "shared_rows_changed", (int64_t)world->shared_changed);
+    sl_jw_key(&w, "seconds");
+    sl_jw_real(&w, v->seconds);
+    write_operations(&w, world);
+    write_layers(&w, c, world);
+    sl_jw_close(&w);
+    return sl_tool_close(file, o->json, err, n);
+}
+
+int sl_replay_plot(const struct sl_replay_case *c, const struct sl_world *world, char *err,
+                   size_t n)
+{
+    const struct sl_replay_options *o = c->options;
+    size_t cells = (size_t)c->layers * (size_t)world->ranks;
+    double *load = malloc((cells + 1) * sizeof *load);
+    if (!load)
+        return sl_tool_error(err, n, "out of memory");
+    for (size_t i = 0; i < cells; i++)
+        load[i] = (double)world->served[i];
+    char title[200];
+    const char *name = strrchr(c->what, '/') ? strrchr(c->what, '/') + 1 : c->what;
+    (void)snprintf(title, sizeof title, "Where the rows go: %s on %d ranks", name, world->ranks);
+    struct sl_heat heat = {.title = title,
+                           .caption = "routed and shared rows",
+                           .ranks = world->ranks,
+                           .layers =
+                               c->layers < SL_HEAT_MAX_LAYERS ? c->layers : SL_HEAT_MAX_LAYERS,
+                           .first_layer = c->first_layer,
+                           .load = load};
+    int bad = sl_svg_heat_save(o->plot, &heat, err, n);
+    free(load);
+    return bad;
+}

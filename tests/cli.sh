@@ -1,0 +1,92 @@
+#!/bin/sh
+# The sluice command on good and bad input: exit status, one line on stderr, what it prints.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+build=${BUILD:-build}
+sluice=$build/sluice
+data=${SLUICE_SHARED:-../shared}/data
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+passed=0 failed=0 skipped=0
+ok() { passed=$((passed + 1)); }
+bad() { failed=$((failed + 1)); echo "not ok $*"; }
+skip() { skipped=$((skipped + 1)); echo "skip $*"; }
+
+# good PART ARGUMENTS: exit 0, nothing on stderr, PART in the output.
+good() {
+    part=$1
+    shift
+    if "$sluice" "$@" >"$tmp/out" 2>"$tmp/err" && [ ! -s "$tmp/err" ] && grep -q -- "$part" "$tmp/out"; then
+        ok
+    else
+        bad "sluice $*: $(tail -n 3 "$tmp/out" "$tmp/err")"
+    fi
+}
+
+# refused PART ARGUMENTS: exit 2, one line on stderr with PART, nothing on stdout.
+refused() {
+    part=$1
+    shift
+    "$sluice" "$@" >"$tmp/out" 2>"$tmp/err"
+    rc=$?
+    if [ $rc = 2 ] && [ "$(wc -l <"$tmp/err")" = 1 ] && [ ! -s "$tmp/out" ] && grep -q -- "$part" "$tmp/err"; then
+        ok
+    else
+        bad "sluice $* (exit $rc): $(cat "$tmp/err")"
+    fi
+}
+
+good "usage" help
+good "ABI 1" --version
+good "can run here" info
+good '"can_run": true' info --json -
+for sub in info replay bench; do good "sluice $sub" help "$sub"; done
+for ranks in 1 2 3 5 8; do
+    good "^OK: " replay --model deepseek-v3 --ranks $ranks --layers 2 --tokens 16
+done
+for model in deepseek-v2-lite qwen3-235b qwen3-next mixtral-8x7b gpt-oss-120b kimi-k2 glm-4.5 \
+    llama4-maverick longcat-flash deepseek-v4; do
+    good "^OK: " replay --model $model --layers 2 --tokens 8 --dtype bf16
+done
+for shared in none waterfill-static waterfill-dynamic; do
+    good "^OK: " replay --model deepseek-v3 --layers 1 --shared $shared --tokens 80
+done
+good "^OK: " replay --model deepseek-v3 --layers 2 --dispatch fixed --combine per-rank --copy random \
+    --redundant 32 --placement random --route fused
+good '"ok": true' replay --model mixtral-8x7b --layers 1 --json -
+good "^OK: " replay --model mixtral-8x7b --layers 3 --plot "$tmp/load.svg" --threads 2
+if grep -q "</svg>" "$tmp/load.svg"; then ok; else bad "replay --plot"; fi
+if [ -f "$data/deepseek-v2-lite-routing/law.ids.npy" ]; then
+    good "^OK: " replay "$data/deepseek-v2-lite-routing/law.ids.npy" --layers 3 \
+        --weights "$data/deepseek-v2-lite-routing/law.weights.npy" --model deepseek-v2-lite
+    good "^OK: " replay "$data/deepseek-r1-expert-counts/prefill_in4096.json" --layers 2 \
+        --shared-experts 1 --ranks 4
+    refused "--weights" replay "$data/deepseek-v2-lite-routing/law.ids.npy"
+    head -c 5000 "$data/deepseek-v2-lite-routing/law.ids.npy" >"$tmp/short.npy"
+    refused "short.npy" replay "$tmp/short.npy" --weights "$tmp/short.npy"
+    refused "has not the shape" replay "$data/deepseek-v2-lite-routing/law.ids.npy" \
+        --weights "$data/deepseek-v2-lite-routing/intent.weights.npy"
+    refused "experts" replay "$data/deepseek-r1-expert-counts/prefill_in4096.json" --model mixtral-8x7b
+else
+    skip "replay of recorded routing: $data is not there"
+fi
+refused "no command" nonsense
+refused "no model" replay --model nonsense
+refused "no option" replay --nonsense
+refused "needs a value" replay --model
+refused "must be 1 to 256" replay --model deepseek-v3 --ranks 0
+refused "must be one of" replay --model deepseek-v3 --shared nonsense
+refused "needs a file or --model" replay
+refused "nothing.npy" replay "$tmp/nothing.npy"
+echo '{"logical_count": [[1, 2], [3]]}' >"$tmp/ragged.json"
+refused "ragged.json" replay "$tmp/ragged.json"
+echo 'not an array' >"$tmp/text.npy"
+refused "text.npy" replay "$tmp/text.npy"
+refused "not-there" info /not-there.so
+refused "libc" info libc.so.6
+refused "slots_per_rank" replay --model deepseek-v3 --redundant 8000 --ranks 8 --layers 1
+
+line="$passed passed, $failed failed"
+[ "$skipped" = 0 ] || line="$line, $skipped skipped"
+echo "$line"
+[ "$failed" = 0 ]
