@@ -151,6 +151,7 @@ conform: lib $(BUILD)/sluice-conform mutants
 	@BUILD='$(BUILD)' bash tests/conform.sh
 bench: lib tool
 	@$(BUILD)/sluice bench
+	@BUILD='$(BUILD)' bash tests/callgrind.sh
 lint:
 	@BUILD='$(BUILD)' bash tests/lint.sh
 abi-baseline: lib

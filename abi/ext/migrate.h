@@ -115,8 +115,8 @@ typedef struct sluice_migrate_api {
     /* SLUICE_LAYER_* of each layer, into [count] = [layer_count]. [any thread] */
     sluice_status (*layers)(sluice_context *context, int32_t *states, int32_t count);
 
-    /* A bracket around new weights for a layer, or for all with layer -1: between the two nothing of
-     * it commits and nothing staged survives. The engine then writes every local row by
+    /* A bracket around new weights for a layer, or for all with layer -1: between the two nothing
+     * of it commits and nothing staged survives. The engine then writes every local row by
      * sluice.placement/1's `rows`. `version` is the engine's number of what lies there now: a layer
      * commits only where all ranks have the same. Not collective. Errors: INVALID, BUSY (begin:
      * already open; a vote is out: call step first), NOT_READY (end: not open). */

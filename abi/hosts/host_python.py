@@ -6,8 +6,8 @@ Four ranks in one process, each with two contexts: the target model (sigmoid, a 
 expert, copies of hot experts) and its draft model (softmax, no shared expert). The plugin chooses,
 maps and counts; this engine moves the tokens itself, here between Python lists.
 
-An engine on GPUs would capture route, and its own transport, in a CUDA graph. This one serves on the
-CPU, says so, and runs eagerly.
+An engine on GPUs would capture route, and its own transport, in a CUDA graph. This one serves on
+the CPU, says so, and runs eagerly.
 """
 import ctypes as c
 import random
@@ -222,6 +222,10 @@ class Model:
             ids=batch.ids.ref, weights=batch.weights.ref, dispatch_ids=batch.slots.ref,
             dispatch_weights=batch.slot_weights.ref, recorder_ids=batch.recorder.ref))))
 
+    def record(self, ids):
+        args = RecordArgs(recorder_ids=ids.ref)
+        self.must(self.plugin.api.record(self.context, c.byref(args)))
+
     def counts(self):
         data = (I64 * self.router.experts)()
         self.must(self.plugin.load.read_logical(self.context, 0, data, self.router.experts, None))
@@ -344,8 +348,12 @@ def check_models_apart(target, draft, check):
               "draft: the greatest logits are chosen")
     for model in target:
         model.reset()
-    route_and_serve(target, 0, check, skip_record=1)
+    batches = route_and_serve(target, 0, check, skip_record=1)[0]
     check(sum(summed(target)) == 0, "target: a dummy batch is not counted")
+    for model, batch in zip(target, batches):
+        model.record(batch.recorder)
+    want = chosen(batches, target[0].router.experts)
+    check(summed(target) == want, "target: record counts what route left out")
 
 
 def check_slot_counts(draft, target, check):

@@ -38,7 +38,7 @@ SL_SIMD void sl_order_8(vf *v)
 }
 
 /* tile->max: the greatest x, between -FLT_MAX and FLT_MAX. */
-SL_SIMD void sl_tile_max(struct sl_tile *tile)
+SL_SIMD_STEP void sl_tile_max(struct sl_tile *tile)
 {
     vf column[16];
     if (tile->rows < SL_FEW_ROWS) {
@@ -58,7 +58,7 @@ SL_SIMD void sl_tile_max(struct sl_tile *tile)
 }
 
 /* tile->least from the lanes: the eighth greatest of 16, or something below. */
-SL_SIMD void sl_tile_least(struct sl_tile *tile)
+SL_SIMD_STEP void sl_tile_least(struct sl_tile *tile)
 {
     vf column[16];
     if (tile->rows < SL_FEW_ROWS) {
@@ -77,7 +77,7 @@ SL_SIMD void sl_tile_least(struct sl_tile *tile)
 
 /* tile->kept from tile->group: of 8 values, with -inf beyond the last group, the keep greatest; of
  * equal ones the lower. */
-SL_SIMD void sl_tile_keep_of_8(struct sl_tile *tile, int32_t keep)
+SL_SIMD_STEP void sl_tile_keep_of_8(struct sl_tile *tile, int32_t keep)
 {
     vf value[8];
     vi better[8], kept = vi_set(0);

@@ -4,9 +4,9 @@
 #ifndef SL_CPU_CHOOSE_MATH_H
 #define SL_CPU_CHOOSE_MATH_H
 
-SL_SIMD vf vf_exp(vf x)
+/* exp of what is clamped. */
+SL_SIMD vf vf_exp_inside(vf x)
 {
-    x = vf_min(vf_set(SL_EXP_MOST), vf_max(vf_set(SL_EXP_LEAST), x));
     vf t = vf_fma(x, vf_set(SL_LOG2E), vf_set(SL_ROUNDER));
     vf n = vf_sub(t, vf_set(SL_ROUNDER));
     vf r = vf_fnma(n, vf_set(SL_LN2_HI), x);
@@ -17,6 +17,18 @@ SL_SIMD vf vf_exp(vf x)
     q = vf_fma(q, r, vf_set(SL_EXP_0));
     q = vf_fma(q, vf_mul(r, r), r);
     return vf_scale(vf_add(vf_set(1.0f), q), t);
+}
+
+SL_SIMD vf vf_exp(vf x)
+{
+    return vf_exp_inside(vf_min(vf_set(SL_EXP_MOST), vf_max(vf_set(SL_EXP_LEAST), x)));
+}
+
+/* exp(x - max) for the softmax's max, which no x exceeds but +inf, which is then FLT_MAX; 0 for NaN:
+ * max and min give their second operand then. */
+SL_SIMD vf vf_exp_below(vf x, vf max)
+{
+    return vf_exp_inside(vf_min(vf_max(vf_sub(x, max), vf_set(SL_EXP_LEAST)), vf_set(0.0f)));
 }
 
 SL_SIMD vf vf_log1p(vf u)
@@ -68,8 +80,7 @@ SL_SIMD vf vf_soft_cap(vf x, float cap)
 /* x where it is a number that can be chosen, else -inf. */
 SL_SIMD vf vf_clean(vf x)
 {
-    vf most = vf_min(vf_set(FLT_MAX), x);
-    return vf_pick(vf_ge(x, vf_set(-FLT_MAX)), most, vf_set(-INFINITY));
+    return vf_min(vf_max(x, vf_set(-INFINITY)), vf_set(FLT_MAX));
 }
 
 /* sl_column_x; `bias` is read where bias_use is LOGIT. */

@@ -158,7 +158,7 @@ SL_SIMD void sl_narrow_rows(const struct sl_rule *rule, const struct sl_choose_i
 }
 
 /* Two of eight, the commonest; with the numbers known everything stays in registers. */
-SL_SIMD_TARGET static void sl_narrow_rows_8_2(const struct sl_rule *rule,
+SL_SIMD_STEP void sl_narrow_rows_8_2(const struct sl_rule *rule,
                                               const struct sl_choose_io *io, int64_t t,
                                               int32_t rows, int32_t *ids, float *weights)
 {

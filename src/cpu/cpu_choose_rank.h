@@ -118,7 +118,7 @@ SL_SIMD void sl_sort_many(const struct sl_candidates *from, int32_t top_k, int32
 }
 
 /* top_k ids of the field, in descending order, -1 at the end; written in eights. */
-SL_SIMD_TARGET static void sl_best(const struct sl_field *field, int32_t top_k,
+SL_SIMD_STEP void sl_best(const struct sl_field *field, int32_t top_k,
                                    struct sl_candidates *room, int32_t *ids)
 {
     if (top_k <= 8) {
@@ -144,7 +144,7 @@ SL_SIMD void sl_pad_ids(int32_t *ids, int32_t found, int32_t k)
 }
 
 /* As many from each group, group by group. */
-SL_SIMD_TARGET static void sl_best_even(const struct sl_rule *rule, struct sl_field *field,
+SL_SIMD_STEP void sl_best_even(const struct sl_rule *rule, struct sl_field *field,
                                         struct sl_candidates *room, int32_t *ids)
 {
     int32_t each = rule->top_k / rule->groups, found = 0;

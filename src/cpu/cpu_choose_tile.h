@@ -43,7 +43,7 @@ SL_SIMD const float *sl_read_x(const struct sl_rule *rule, const struct sl_choos
 }
 
 /* The lanes of x. */
-SL_SIMD void sl_find_lanes(struct sl_tile *tile)
+SL_SIMD_STEP void sl_find_lanes(struct sl_tile *tile)
 {
     static const int32_t whole = 0;
     for (int32_t i = 0; i < tile->rows; i++) {
@@ -57,7 +57,7 @@ SL_SIMD float sl_softmax_sum(const float *x, int32_t padded, float max, float *s
 {
     vf sum = vf_set(0.0f);
     for (int32_t at = 0; at < padded; at += 16) {
-        vf e = vf_exp(vf_sub(vf_clean(vf_load(x + at)), vf_set(max)));
+        vf e = vf_exp_below(vf_load(x + at), vf_set(max));
         sum = vf_add(sum, e);
         if (s)
             vf_store(s + at, e);
@@ -66,7 +66,7 @@ SL_SIMD float sl_softmax_sum(const float *x, int32_t padded, float max, float *s
 }
 
 /* tile->max and sum, from the lanes of x. Makes scores of the shared columns with JOINT. */
-SL_SIMD void sl_tile_softmax(const struct sl_rule *rule, const struct sl_choose_io *io,
+SL_SIMD_STEP void sl_tile_softmax(const struct sl_rule *rule, const struct sl_choose_io *io,
                              int64_t first, struct sl_tile *tile, struct sl_chosen *chosen)
 {
     bool is_joint = rule->shared_weight == SLUICE_SHARED_JOINT;
@@ -114,7 +114,7 @@ SL_SIMD void sl_fill_scores(const struct sl_rule *rule, int32_t score, struct sl
     }
 }
 
-SL_SIMD_TARGET static void sl_tile_scores(const struct sl_rule *rule, struct sl_tile *tile)
+SL_SIMD_STEP void sl_tile_scores(const struct sl_rule *rule, struct sl_tile *tile)
 {
     if (rule->score == SLUICE_SCORE_SIGMOID)
         sl_fill_scores(rule, SLUICE_SCORE_SIGMOID, tile);
@@ -125,7 +125,7 @@ SL_SIMD_TARGET static void sl_tile_scores(const struct sl_rule *rule, struct sl_
 }
 
 /* x + bias, which ranks with RANK_LOGIT, into tile->v, and its lanes. */
-SL_SIMD void sl_tile_biased(struct sl_tile *tile)
+SL_SIMD_STEP void sl_tile_biased(struct sl_tile *tile)
 {
     for (int32_t i = 0; i < tile->rows; i++) {
         vf best = vf_set(-INFINITY);
@@ -140,7 +140,7 @@ SL_SIMD void sl_tile_biased(struct sl_tile *tile)
     }
 }
 
-SL_SIMD void sl_tile_groups(const struct sl_rule *rule, struct sl_tile *tile)
+SL_SIMD_STEP void sl_tile_groups(const struct sl_rule *rule, struct sl_tile *tile)
 {
     for (int32_t i = 0; i < tile->rows; i++) {
         const float *u = tile->s + i * tile->padded;
@@ -184,7 +184,7 @@ SL_SIMD int32_t *sl_ids_of(const struct sl_tile *tile, struct sl_chosen *chosen,
 }
 
 /* The best of all rows of the tile, one list of at most 8 for each. */
-SL_SIMD void sl_tile_best_8(const struct sl_rule *rule, struct sl_tile *tile,
+SL_SIMD_STEP void sl_tile_best_8(const struct sl_rule *rule, struct sl_tile *tile,
                             struct sl_chosen *chosen)
 {
     if (sl_keeps_some(rule))

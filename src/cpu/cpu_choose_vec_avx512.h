@@ -11,6 +11,8 @@
 #define SL_SIMD_TARGET                                                                             \
     __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c,bmi,bmi2,popcnt")))
 #define SL_SIMD static inline __attribute__((always_inline)) SL_SIMD_TARGET
+/* A step of its own: inlined into its caller it would take the registers of the next one. */
+#define SL_SIMD_STEP static __attribute__((noinline)) SL_SIMD_TARGET
 
 typedef __m512 vf;
 typedef __m512i vi;

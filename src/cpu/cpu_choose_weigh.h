@@ -106,7 +106,7 @@ SL_SIMD void sl_gates(const struct sl_rule *rule, const struct sl_choose_io *io,
 
 /* Weights of all rows of the block, and the outputs. Scores only with JOINT: sl_tail does the rest,
  * row by row. */
-SL_SIMD void sl_weigh(const struct sl_rule *rule, const struct sl_choose_io *io, int64_t first,
+SL_SIMD_STEP void sl_weigh(const struct sl_rule *rule, const struct sl_choose_io *io, int64_t first,
                       int32_t count, struct sl_chosen *chosen, const struct sl_choices *out)
 {
     struct sl_rule scores_only = *rule;

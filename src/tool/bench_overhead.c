@@ -100,7 +100,7 @@ static int open_context(struct idle *idle, const struct sl_model *model)
     const sluice_transport transport = {.struct_size = sizeof transport,
                                         .max_tokens = 1,
                                         .fixed_tokens = 1,
-                                        .payload_row_bytes = HIDDEN * 2};
+                                        .payload_row_bytes = (int64_t)HIDDEN * 2};
     const sluice_config config = {.struct_size = sizeof config,
                                   .layers = layers,
                                   .layer_count = 1,
@@ -198,7 +198,7 @@ static int measure(struct idle *idle)
         turns[i] = (struct turn){idle, i};
         items[i] = (struct sl_bench_item){.run = run_turn, .user = &turns[i]};
     }
-    if (sl_bench_race(items, CALLS, ROUNDS, bench->turn_ns / 200))
+    if (sl_bench_race(items, CALLS, ROUNDS, bench->turn_ns / 100))
         return -1;
     for (int32_t i = 0; i < CALLS; i++)
         sl_bench_add(bench, &(struct sl_bench_row){.part = "overhead",

@@ -46,12 +46,14 @@ int sl_bench_race(struct sl_bench_item *items, int32_t count, int32_t rounds, do
         for (int32_t i = 0; i < count && !bad; i++) {
             int64_t begin = sl_bench_now();
             bad = items[i].run(items[i].user, items[i].times);
-            ns[i * rounds + round] = (double)(sl_bench_now() - begin) / (double)items[i].times;
+            ns[(ptrdiff_t)i * rounds + round] =
+                (double)(sl_bench_now() - begin) / (double)items[i].times;
         }
     for (int32_t i = 0; i < count && !bad; i++) {
-        qsort(ns + (ptrdiff_t)i * rounds, (size_t)rounds, sizeof *ns, by_value);
-        items[i].fastest = ns[i * rounds];
-        items[i].median = ns[i * rounds + rounds / 2];
+        double *mine = ns + (ptrdiff_t)i * rounds;
+        qsort(mine, (size_t)rounds, sizeof *mine, by_value);
+        items[i].fastest = mine[0];
+        items[i].median = mine[rounds / 2];
     }
     free(ns);
     return bad;

@@ -35,8 +35,8 @@ static void top(const float *value, int32_t count, int32_t *ids, int32_t n)
 /* Takes the experts of all but the best groups out of the choice. */
 static void limit_groups(const struct sl_model *model, float *rank)
 {
-    float value[MAX_GROUPS];
-    int32_t kept[MAX_GROUPS], size = model->experts / model->groups;
+    float value[MAX_GROUPS] = {0};
+    int32_t kept[MAX_GROUPS] = {0}, size = model->experts / model->groups;
     for (int32_t g = 0; g < model->groups; g++) {
         float first = -INFINITY, second = -INFINITY;
         for (int32_t e = g * size; e < (g + 1) * size; e++) {
@@ -63,7 +63,8 @@ static void choose(const struct sl_bench_reference *reference, const float *logi
                    float *weights)
 {
     const struct sl_model *model = reference->model;
-    float score[MAX_EXPERTS], rank[MAX_EXPERTS], sum = 0;
+    static float score[MAX_EXPERTS], rank[MAX_EXPERTS]; /* one thread, one router */
+    float sum = 0;
     if (model->score == SL_MODEL_SIGMOID)
         for (int32_t e = 0; e < model->experts; e++)
             score[e] = 1.0F / (1.0F + expf(-logits[e]));
@@ -88,7 +89,7 @@ void sl_bench_reference_route(const struct sl_bench_reference *reference, const 
                               int32_t *recorder_ids)
 {
     const struct sl_model *model = reference->model;
-    int32_t top_k = model->top_k, columns = top_k + model->shared, ids[MAX_TOP_K];
+    int32_t top_k = model->top_k, columns = top_k + model->shared, ids[MAX_TOP_K] = {0};
     for (int64_t t = 0; t < tokens; t++) {
         choose(reference, logits + t * model->experts, ids, weights + t * columns);
         for (int32_t k = 0; k < top_k; k++) {

@@ -96,9 +96,7 @@ void sl_bench_print(const struct sl_bench *bench, const char *plugin_line)
         const struct sl_bench_row *row = &bench->rows[i];
         if (strcmp(part, row->part) != 0)
             print_head(row->part);
-        else if (strcmp(part, "route") == 0 && row->tokens != row[-1].tokens)
-            (void)printf("\n");
-        else if (strcmp(part, "exchange") == 0 && row->ranks != row[-1].ranks)
+        else if (row->tokens != row[-1].tokens || row->ranks != row[-1].ranks)
             (void)printf("\n");
         part = row->part;
         print_row(row);

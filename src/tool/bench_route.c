@@ -43,7 +43,7 @@ static double goal_of(const char *path, int32_t shape)
 static void add_rows(struct sl_bench *bench, int32_t shape, int32_t tokens,
                      const struct sl_bench_item *items)
 {
-    const struct sl_bench_item *reference = &items[2 * bench->path_count];
+    const struct sl_bench_item *reference = &items[(ptrdiff_t)2 * bench->path_count];
     struct sl_bench_row row = {.part = "route", .item = sl_bench_shapes[shape], .tokens = tokens};
     for (int32_t i = 0; i < 2 * bench->path_count; i++) {
         const char *path = bench->paths[i / 2];

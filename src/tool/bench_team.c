@@ -16,8 +16,6 @@ static void *serve(void *user)
     }
 }
 
-/* The barriers count all ranks, so a team that is not complete could never be ended: its threads
- * are told apart by their number. */
 int sl_team_start(struct sl_team *team, struct sl_bench *bench, int32_t ranks)
 {
     *team = (struct sl_team){.bench = bench, .ranks = ranks};
@@ -55,7 +53,7 @@ int sl_team_run(struct sl_team *team, enum sl_team_job job, int64_t times)
 void sl_team_stop(struct sl_team *team)
 {
     if (!team->group || team->started < team->ranks)
-        return; /* the threads wait for ever; the program is about to end */
+        return; /* the barriers count all ranks: this team cannot be ended, but the program will */
     team->job = SL_TEAM_STOP;
     (void)pthread_barrier_wait(&team->begin);
     for (int32_t r = 0; r < team->ranks; r++)
