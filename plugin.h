@@ -25,6 +25,8 @@
  *             argument, what it was and what it should be. Arguments are checked before anything
  *             else: a call that fails has changed nothing but, at most, the contents of its
  *             outputs. A collective call that fails later says so in its contract.
+ *             Every call may also answer NOT_READY (a child after fork), FENCED, or UNSUPPORTED (a
+ *             tail it does not know); contracts do not repeat these. Outputs must not overlap inputs.
  *   threads   A context is used by one thread at a time, but for calls marked [any thread].
  *             Different contexts are independent. A context does not survive fork: the child gets
  *             NOT_READY from every call and must not close it.
@@ -33,7 +35,10 @@
  *   capture   Calls marked [capture] may be recorded in a CUDA graph and replayed.
  *   collective  Calls so marked are made by all living ranks of the context, in the same order and
  *             with the same layer and mode; ranks that differ get MISMATCH, and a rank that does
- *             not come ends every wait with PEER_LOST after the timeout.
+ *             not come ends every wait with PEER_LOST after the timeout. quiesce of sluice.ranks/1
+ *             ends it at once with CANCELLED. A rank whose arguments are INVALID has not come: it
+ *             repeats the call corrected, or quiesces. After PEER_LOST, MISMATCH or CANCELLED no
+ *             exchange is possible (NOT_READY) until `set` of sluice.ranks/1.
  *   layout    is that of LP64 platforms.
  *
  * Words: E routed ("logical") experts, Z zero experts, K choices a token, F shared experts that ride
@@ -155,13 +160,16 @@ SLUICE_ASSERT_ENDS_WITH(sluice_host, reserved);
 
 /* Who and where this rank is, and, if the plugin is to move bytes, how. An engine that keeps its
  * own transport leaves all callbacks NULL. Ranks on the CPU as threads or MPI: src/comm fills this
- * in. Must outlive the context.
+ * in. One comm serves one context, and must outlive it or the `set` of sluice.ranks/1 that replaces
+ * it.
  *
  * Callbacks return SLUICE_OK, PEER_LOST, CANCELLED or MISMATCH (a message of an unexpected length).
  * `channel` keeps independent orders of calls apart (0 ... 63): calls on one channel come in the
  * same order on every rank. `timeout_ns` is relative; on PEER_LOST `*peer` (never NULL) is the rank
- * waited for, -1 if unknown. They are called from one thread at a time for each channel, except
- * cancel, which any thread may call. */
+ * waited for, -1 if unknown, and an implementation that knows who is lost should tell the others,
+ * so that all name the same. Ranks in callbacks, `*peer` and `node` are numbers in this comm
+ * (0 ... size-1); the plugin translates them to rank ids where they differ after a `set`. They are
+ * called from one thread at a time for each channel, except cancel, which any thread may call. */
 typedef struct sluice_comm {
     size_t struct_size;
     int32_t rank;
@@ -171,8 +179,8 @@ typedef struct sluice_comm {
     /* recv[r * bytes ...] = rank r's send[0 ... bytes). */
     sluice_status (*all_gather)(void *user, int32_t channel, const void *send, void *recv,
                                 size_t bytes, int64_t timeout_ns, int32_t *peer);
-    /* Rank r gets send_bytes[r] bytes from send[r]; both sides know the sizes. Arrays of [size];
-     * zero-byte messages are not sent. */
+    /* Rank r gets send_bytes[r] bytes from send[r]; both sides know the sizes. Arrays of [size], the
+     * own part among them; zero-byte messages are not sent. Send and receive do not overlap. */
     sluice_status (*all_to_all)(void *user, int32_t channel, const void *const *send,
                                 const size_t *send_bytes, void *const *recv,
                                 const size_t *recv_bytes, int64_t timeout_ns, int32_t *peer);
@@ -182,11 +190,14 @@ typedef struct sluice_comm {
                            uint64_t *request);
     sluice_status (*irecv)(void *user, int32_t channel, int32_t from, void *data, size_t bytes,
                            uint64_t *request);
-    /* Never waits. *done = 1 when the request has ended (its status is returned once). */
+    /* Never waits. *done = 1 when the request has ended, well or not; its status is returned once. */
     sluice_status (*poll)(void *user, uint64_t request, int32_t *done);
-    /* Ends every wait and pending request on the channel with CANCELLED, now and until the next
-     * call of `resume`. channel -1: all. */
+    /* Ends this rank's waits and pending requests on the channel with CANCELLED, now and until
+     * `resume`. channel -1: all. */
     void (*cancel)(void *user, int32_t channel);
+    /* Begins a new era on the channel for this rank, after a failure or a cancel: what it or others
+     * sent in an earlier era is gone, failures of it no longer stand, and it meets other ranks once
+     * they have resumed as often. Only the plugin calls it, once in each `set`. */
     void (*resume)(void *user, int32_t channel);
     /* An existing communicator for a device backend: kind 1 = ncclComm_t. `native_symbol` resolves
      * a name in the very library that made it (two copies of NCCL may be loaded). */
@@ -266,11 +277,16 @@ enum {
 };
 enum {
     SLUICE_OPEN_QUERY =
-        1, /* open nothing: fill in `needs`, or fail with the reason as open would */
+        1, /* open nothing: fill in `needs`, or fail with the reason as open would; not collective */
     /* Every rank computes every row and the engine sums the results (no all-to-all). Choices then
      * depend on the global row only (row_base + row), one rank alone serves a row's shared experts
      * and zero experts, and counts are not summed over ranks. dispatch is UNSUPPORTED. */
-    SLUICE_OPEN_EVERY_RANK_EVERY_ROW = 2
+    SLUICE_OPEN_EVERY_RANK_EVERY_ROW = 2,
+    /* A newcomer to ranks that serve already: comm has this rank's id and size = max_ranks, and no
+     * callbacks. open is not collective; this rank alone lives and exchanges are NOT_READY until
+     * `set` of sluice.ranks/1, on all ranks, says who lives and how they talk. Its config must
+     * be that of the others; nobody compares. */
+    SLUICE_OPEN_JOIN = 4
 };
 enum {
     SLUICE_COPY_STATIC =
@@ -318,8 +334,9 @@ SLUICE_ASSERT_ENDS_WITH(sluice_transport, reserved);
 /* What a context needs or would need; filled in by open. */
 typedef struct sluice_needs {
     size_t struct_size;
-    uint64_t device_bytes, pinned_bytes, host_bytes, staging_bytes;
-    int64_t fixed_rows; /* rows that fixed dispatch's outputs must hold */
+    uint64_t device_bytes, pinned_bytes, host_bytes;
+    uint64_t staging_bytes; /* of dispatch and combine */
+    int64_t fixed_rows;     /* rows that fixed dispatch's outputs must hold */
     int64_t
         dispatch_wire_bytes; /* moved to other ranks by one dispatch of the most tokens, at most */
     int64_t combine_wire_bytes;
@@ -535,7 +552,8 @@ typedef struct sluice_api {
      * outside [0, E) gives -1, weight 0, and is counted as rejected; one without a living copy
      * likewise, and is counted as dead. Collective iff shared_policy is WATERFILL_DYNAMIC, or
      * balance mode is `now`; then a failure after the first message says so and needs `set` of
-     * sluice.ranks/1. Errors: INVALID; collective: PEER_LOST, MISMATCH. [hot] [capture] */
+     * sluice.ranks/1. Errors: INVALID; collective: PEER_LOST, MISMATCH,
+     * CANCELLED, NOT_READY. [hot] [capture] */
     sluice_status (*remap)(sluice_context *context, const sluice_remap_args *args);
 
     /* Adds 1 to the bank's 64-bit counter of every recorder id in [0, P). -1 is ignored; any other
@@ -544,29 +562,34 @@ typedef struct sluice_api {
 
     /* Fills in, for every EXPERT parameter, the view a rebalance may write: its first N rows.
      * GLOBAL and BIAS parameters get none. REGISTER also hands the views to migration, UNREGISTER
-     * takes them back. All or nothing. Errors: INVALID (dimension 0 is not L, names twice; names the
-     * parameter), BUSY (REGISTER, UNREGISTER while the layer moves). */
+     * takes them back by name, all of the layer's where param_count is 0. A layer that uses another's
+     * bank speaks of that bank's weights. All or nothing. Errors: INVALID (dimension 0 is not L, names
+     * twice; names the parameter), BUSY (REGISTER, UNREGISTER while the layer moves), UNSUPPORTED
+     * (REGISTER and UNREGISTER where sluice.migrate/1 is not served). */
     sluice_status (*get_moe_weights)(sluice_context *context, const sluice_weights_args *args);
 
     /* Sends each token's payload rows once to every rank it visits and lays them out by local slot;
      * inside a slot by source rank, then token. Collective.
      * COUNT: exchanges counts and waits; row_count, slot_counts and slot_starts are filled in. Not
-     * capturable. SEND: moves the rows; a rank whose outputs are too small still takes part, and
-     * all ranks get INVALID naming it. Both need USE_EXACT.
-     * FIXED (USE_FIXED): one call, nothing on the host; outputs hold needs.fixed_rows rows. What
-     * exceeds a capacity is dropped and reported: the call (or the next host call, where a device
-     * runs it) returns OVERFLOW, the fault record has rank, had and needed, and combine gives NaN
-     * for the tokens hit. [capture]
+     * capturable. SEND: moves the rows of the same ids, num_valid and lane; a rank whose outputs are
+     * too small still takes part, and all ranks get INVALID naming it and may repeat SEND. Both need
+     * USE_EXACT.
+     * FIXED (USE_FIXED): one call, nothing on the host; outputs hold needs.fixed_rows rows, of which
+     * slot_starts[L] are used. What exceeds a capacity is dropped and reported: all ranks get
+     * OVERFLOW (from the next host call, where a device runs it), which is a result and no failure:
+     * the handle is valid, every rank goes on to combine, and that gives NaN for the tokens hit. The
+     * fault record has rank, had and needed. [capture]
      * Slot ids outside [0, W * L) and of dead ranks send nothing and are counted as rejected.
-     * Errors: INVALID, NOT_CAPTURABLE, PEER_LOST, MISMATCH, OVERFLOW. After PEER_LOST or MISMATCH
-     * the context exchanges nothing until `set` of sluice.ranks/1. [hot] */
+     * Errors: INVALID, UNSUPPORTED (not asked for at open), STALE (SEND with another handle),
+     * NOT_CAPTURABLE, PEER_LOST, MISMATCH, CANCELLED, NOT_READY, OVERFLOW. [hot] */
     sluice_status (*dispatch)(sluice_context *context, const sluice_dispatch_args *args);
 
     /* Brings expert outputs home: out[t] = sum over columns, ascending, of weight * row in f32, one
      * fused multiply-add a column, + zero_weight * x, * scale, rounded once to the dtype. Weight is 1
      * for a layer with weight_on INPUT. No valid choice: 0. Order of the sum: sluice_transport.
      * combine_order. Collective.
-     * Errors: INVALID, STALE (the lane has dispatched again), PEER_LOST, MISMATCH. [hot] [capture] */
+     * Errors: INVALID, STALE (the lane has dispatched again, or ranks were set), PEER_LOST, MISMATCH,
+     * CANCELLED, NOT_READY. [hot] [capture] */
     sluice_status (*combine)(sluice_context *context, const sluice_combine_args *args);
 
     /* The table of an extension, e.g. "sluice.route/1" (abi/ext), or NULL if this code has none of
@@ -575,6 +598,12 @@ typedef struct sluice_api {
     const void *(*extension)(const char *id);
 } sluice_api;
 SLUICE_ASSERT_ENDS_WITH(sluice_api, extension);
+
+/* Is function `member` in an extension's table? (The table may be NULL, older or newer.) */
+#define SLUICE_HAS(table, type, member)                                                            \
+    ((table) != NULL &&                                                                            \
+     (table)->struct_size >= offsetof(type, member) + sizeof((table)->member) &&                   \
+     (table)->member != NULL)
 
 /* The one exported symbol. NULL: this major is not served. [any thread] */
 #if defined(SLUICE_BUILDS_PLUGIN) && defined(__GNUC__)

@@ -263,7 +263,7 @@ static void *stop_later(void *data)
 {
     const struct timespec pause = {.tv_nsec = 150000000};
     (void)nanosleep(&pause, NULL);
-    EXPECT_OK(NULL, cf_ranks()->quiesce(data));
+    EXPECT_OK(NULL, cf_ranks()->quiesce(data, 0));
     return NULL;
 }
 

@@ -9,7 +9,8 @@ extern "C" {
 #endif
 
 /* sluice.load/1: the recorder's counters. Only routed physical experts are counted; a shared slot
- * has no counter. Counters are 64 bits and only rise, but for reset. */
+ * has no counter. Counters are 64 bits. Those by physical expert count under the placement in force
+ * and begin at 0 with each new one; those by logical expert go on. */
 #define SLUICE_EXT_LOAD "sluice.load/1"
 
 typedef struct sluice_load_slots {
@@ -34,7 +35,7 @@ typedef struct sluice_load_api {
     sluice_status (*snapshot)(sluice_context *context, int64_t *counts, int64_t stride,
                               void *stream);
 
-    /* Zeroes the counters of one layer's bank, or of all with layer -1. */
+    /* Zeroes all counts of one layer's bank, or of every bank with layer -1. */
     sluice_status (*reset)(sluice_context *context, int32_t layer, void *stream);
 
     /* For engines whose own transport counts rows by local slot, shared rows among them: adds the
@@ -42,7 +43,8 @@ typedef struct sluice_load_api {
      * never both: every choice would count twice. Negative entries are INVALID. [hot] [capture] */
     sluice_status (*add_slots)(sluice_context *context, const sluice_load_slots *args);
 
-    /* Counters by logical expert, through the placement in force, into host [E]. */
+    /* Counts by logical expert since the last reset, each through the placement it was made under,
+     * into host [E]. */
     sluice_status (*read_logical)(sluice_context *context, int32_t layer, int64_t *counts,
                                   int64_t count, void *stream);
 } sluice_load_api;

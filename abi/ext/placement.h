@@ -43,7 +43,9 @@ typedef struct sluice_placement_api {
                               int64_t count, char *text, size_t text_size);
 
     /* Puts `map` [P] in force for the layer's bank, in the order of `stream`, and rebuilds every
-     * table of it from host state (so it also mends tables lost to a sleeping device). epoch: the
+     * table of it from host state (so it also mends tables lost to a sleeping device). What has been
+     * counted is first folded into counts by logical expert (read_logical of sluice.load/1), so that
+     * no count is read through the wrong map; counters by physical expert begin at 0. epoch: the
      * number of the new placement, equal on all ranks; 0: the present one + 1. Weights must already
      * lie as the map says. An expert may be without a living copy, not without a copy. Not
      * collective. Errors: INVALID (as validate), BUSY (the layer moves), STALE (epoch has passed).

@@ -66,8 +66,10 @@ typedef struct sluice_ranks_api {
     sluice_status (*poll)(const sluice_context *context, sluice_fault *fault);
     sluice_status (*clear)(sluice_context *context);
 
-    /* Ends every wait of the context for a peer with CANCELLED, now and until `set`. [any thread] */
-    sluice_status (*quiesce)(sluice_context *context);
+    /* Ends every wait of the context for a peer with CANCELLED, now and until `set`. Without effect
+     * once `generation` has passed, so that a late watchdog does not end the waits of the next.
+     * [any thread] */
+    sluice_status (*quiesce)(sluice_context *context, int64_t generation);
 } sluice_ranks_api;
 SLUICE_ASSERT_ENDS_WITH(sluice_ranks_api, quiesce);
 

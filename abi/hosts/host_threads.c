@@ -265,7 +265,7 @@ static void watch(void)
     for (int32_t turn = 0; turn < 10000 && atomic_load(&arrived) < RANKS; turn++)
         nanosleep(&pause, NULL);
     for (int32_t r = 0; r < RANKS - 1; r++)
-        kit_status(api, atomic_load(&contexts[r]), ranks_api->quiesce(atomic_load(&contexts[r])),
+        kit_status(api, atomic_load(&contexts[r]), ranks_api->quiesce(atomic_load(&contexts[r]), 0),
                    SLUICE_OK, "quiesce");
 }
 

@@ -43,7 +43,7 @@ SL_SIMD void sl_prefetch_row(const struct sl_rule *rule, const struct sl_choose_
     int64_t size = io->logit_type == SL_F32 ? 4 : 2;
     const char *row = (const char *)io->logits + t * io->logit_stride * size;
     for (int64_t at = 0; at < rule->columns * size; at += 64)
-        _mm_prefetch(row + at, _MM_HINT_T1);
+        _mm_prefetch(row + at, _MM_HINT_T0);
 }
 
 /* Appends row i of the block; there is room. */

@@ -63,7 +63,7 @@ static sluice_status check_choices(const struct sl_text *text, const sluice_conf
     sluice_status status;
     if ((status = check_range(text, "layer_count", config->layer_count, 1, MOST_LAYERS)) ||
         (status = check_range(text, "uses", config->uses, 0, 31)) ||
-        (status = check_range(text, "flags", config->flags, 0, 3)) ||
+        (status = check_range(text, "flags", config->flags, 0, 7)) ||
         (status = check_range(text, "copy_policy", config->copy_policy, 0, 2)) ||
         (status = check_range(text, "shared_policy", config->shared_policy, 0, 4)) ||
         (status = check_range(text, "max_ranks", config->max_ranks, 0, SL_MAX_RANKS)))
@@ -140,7 +140,11 @@ sluice_status sl_config_check(const struct sl_text *text, const sluice_config *c
         (status = SL_CHECK_STRUCT(text, "config.transport", config->transport)))
         return status;
     const sluice_comm *comm = config->comm;
-    if (sl_config_exchanges(config) && comm && comm->size > 1 &&
+    bool joins = (config->flags & SLUICE_OPEN_JOIN) != 0;
+    if (joins && !comm)
+        return sl_text_fail(text, SLUICE_INVALID,
+                            "config.comm is NULL: a newcomer (JOIN) must say which rank it is");
+    if (sl_config_exchanges(config) && !joins && comm && comm->size > 1 &&
         (!comm->all_gather || !comm->all_to_all))
         return sl_text_fail(
             text, SLUICE_INVALID,

@@ -23,7 +23,8 @@ struct sl_bank {
     struct sl_shape shape;
     struct sl_place place;
     void *place_memory;
-    uint64_t *counters; /* [P], written by the context's threads with plain adds under the pool */
+    uint64_t *counters; /* [threads][P]; between calls all counts are in the first */
+    int64_t *folded;    /* [E] counts made under earlier placements */
     int64_t epoch;
 };
 

@@ -84,7 +84,8 @@ sluice_status sl_exchange_meet(sluice_context *context, int32_t channel, struct 
     struct sl_exchange *exchange = context->exchange;
     if (exchange->broken[channel])
         return sl_fail(context, SLUICE_NOT_READY,
-                       "an exchange has failed before: set of sluice.ranks/1 must come first");
+                       "set of sluice.ranks/1 must come first: an exchange has failed, or this "
+                       "rank has just joined");
     mine->magic = MAGIC;
     mine->number = exchange->number[channel]++;
     mine->epoch = mine->kind == SL_KIND_OPEN ? 0 : context->layers[mine->layer].bank->epoch;
@@ -173,6 +174,12 @@ sluice_status sl_exchange_agree(sluice_context *context, const sluice_config *co
     else if (status && text && text_size)
         (void)snprintf(text, text_size, "%s", context->error);
     return status;
+}
+
+void sl_exchange_hold(sluice_context *context)
+{
+    for (int32_t channel = 0; channel < 4; channel++)
+        context->exchange->broken[channel] = SLUICE_NOT_READY;
 }
 
 void sl_exchange_reset(sluice_context *context)

@@ -27,6 +27,9 @@ sluice_status sl_exchange_agree(sluice_context *context, const sluice_config *co
                                 size_t text_size);
 void sl_exchange_close(sluice_context *context);
 
+/* No exchange until sl_exchange_reset: a newcomer does not know the others yet. */
+void sl_exchange_hold(sluice_context *context);
+
 /* After ranks were set anew: numbers of calls start again, broken state is over. */
 void sl_exchange_reset(sluice_context *context);
 

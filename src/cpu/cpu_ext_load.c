@@ -60,6 +60,7 @@ static sluice_status snapshot(sluice_context *context, int64_t *counts, int64_t 
 static void zero(struct sl_bank *bank)
 {
     memset(bank->counters, 0, (size_t)bank->shape.physical * sizeof *bank->counters);
+    memset(bank->folded, 0, (size_t)bank->shape.experts * sizeof *bank->folded);
 }
 
 static sluice_status reset(sluice_context *context, int32_t layer, void *stream)
@@ -115,7 +116,7 @@ static sluice_status read_logical(sluice_context *context, int32_t layer, int64_
         return sl_fail(context, SLUICE_INVALID,
                        "counts is %s and count is %lld: layer %d has %d experts",
                        counts ? "given" : "NULL", (long long)count, layer, bank->shape.experts);
-    memset(counts, 0, (size_t)count * sizeof *counts);
+    memcpy(counts, bank->folded, (size_t)count * sizeof *counts);
     sl_count_logical(bank->counters, &bank->shape, bank->place.map, counts);
     return SLUICE_OK;
 }

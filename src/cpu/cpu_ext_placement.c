@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
+#include "../core/count.h"
 #include "../core/mutant.h"
 #include "cpu_args.h"
 #include "cpu_ext.h"
@@ -60,6 +61,8 @@ static sluice_status set(sluice_context *context, int32_t layer, const int32_t *
     if ((epoch < 0 || (epoch && epoch <= bank->epoch)) && !SL_MUTANT(stale_epoch_accepted))
         return sl_fail(context, SLUICE_STALE, "epoch is %lld: layer %d is at %lld",
                        (long long)epoch, layer, (long long)bank->epoch);
+    sl_count_logical(bank->counters, &bank->shape, bank->place.map, bank->folded);
+    memset(bank->counters, 0, (size_t)count * sizeof *bank->counters);
     sl_bank_build(context, state->bank_index, map);
     bank->epoch = epoch ? epoch : bank->epoch + 1;
     return SLUICE_OK;

@@ -52,9 +52,12 @@ static sluice_status check_comm(sluice_context *context, const sluice_comm *comm
 
 static void take(sluice_context *context, const sluice_ranks *ranks)
 {
-    memcpy(context->alive, ranks->alive, (size_t)context->ranks);
+    pthread_mutex_lock(&context->text_lock);
+    atomic_store(&context->generation, ranks->generation);
     if (ranks->comm)
         context->comm = *ranks->comm;
+    pthread_mutex_unlock(&context->text_lock);
+    memcpy(context->alive, ranks->alive, (size_t)context->ranks);
     context->living_count = 0;
     for (int32_t r = 0; r < context->ranks; r++) {
         if (!context->alive[r])
@@ -67,7 +70,6 @@ static void take(sluice_context *context, const sluice_ranks *ranks)
         if (context->layers[i].bank_index == i)
             sl_bank_build(context, i, NULL);
     sl_exchange_reset(context);
-    atomic_store(&context->generation, ranks->generation);
 }
 
 static sluice_status set(sluice_context *context, const sluice_ranks *ranks, void *stream)
@@ -139,12 +141,15 @@ static sluice_status clear(sluice_context *context)
     return SLUICE_OK;
 }
 
-static sluice_status quiesce(sluice_context *context)
+/* The lock keeps `set` from changing generation and comm in between. */
+static sluice_status quiesce(sluice_context *context, int64_t passed)
 {
     if (!context)
         return SLUICE_INVALID;
-    if (context->comm.cancel)
+    pthread_mutex_lock(&context->text_lock);
+    if (atomic_load(&context->generation) <= passed && context->comm.cancel)
         context->comm.cancel(context->comm.user, -1);
+    pthread_mutex_unlock(&context->text_lock);
     return SLUICE_OK;
 }
 

@@ -226,7 +226,9 @@ sluice_status sl_exchange_open(sluice_context *context, const sluice_config *con
         (void)lay_lane(context, exchange, &exchange->lanes[i], exchange->lane_memory[i]);
     }
     for (int32_t r = 0; r < context->ranks; r++)
-        exchange->peer_of[r] = r < context->living_count ? r : -1;
+        exchange->peer_of[r] = -1;
+    for (int32_t p = 0; p < context->living_count; p++)
+        exchange->peer_of[context->living[p]] = p;
     return SLUICE_OK;
 }
 

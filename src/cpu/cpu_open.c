@@ -120,7 +120,7 @@ static struct sl_shape shape_of(const struct sl_layer *layer, int32_t slots, int
 static size_t counter_bytes(const sluice_context *context, const struct sl_shape *shape)
 {
     int32_t sets = context->host.threads > 1 ? context->host.threads : 1;
-    return (size_t)sets * (size_t)shape->physical * sizeof(uint64_t);
+    return ((size_t)sets * (size_t)shape->physical + (size_t)shape->experts) * sizeof(uint64_t);
 }
 
 static size_t load_bytes(const sluice_context *context)
@@ -183,12 +183,14 @@ static bool start_ranks(sluice_context *context)
         return false;
     context->living = context->node + context->ranks;
     context->alive = (uint8_t *)(context->living + context->ranks);
+    bool joins = (context->flags & SLUICE_OPEN_JOIN) != 0;
     for (int32_t r = 0; r < context->comm.size; r++) {
         context->node[r] = context->comm.node ? context->comm.node[r] : 0;
+        if (joins && r != context->rank)
+            continue;
         context->alive[r] = 1;
-        context->living[r] = r;
+        context->living[context->living_count++] = r;
     }
-    context->living_count = context->comm.size;
     return true;
 }
 
@@ -225,6 +227,8 @@ static bool start_banks(sluice_context *context)
         bank->counters = sl_alloc(context, counter_bytes(context, &bank->shape), SLUICE_MEM_STATE);
         if (!bank->place_memory || !bank->counters)
             return false;
+        int32_t sets = context->host.threads > 1 ? context->host.threads : 1;
+        bank->folded = (int64_t *)(bank->counters + (int64_t)sets * bank->shape.physical);
         sl_place_bind(&bank->place, &bank->shape, bank->place_memory);
         sl_place_trivial(&bank->shape, bank->place.map);
         sl_bank_build(context, i, NULL);
@@ -289,7 +293,10 @@ static sluice_status start(sluice_context *context, const sluice_config *config,
             return sl_text_fail(text, SLUICE_NO_MEMORY, "no memory for %zu bytes of loads", load);
     }
     status = start_threads(context, text);
-    if (!status && context->exchanges)
+    bool joins = (config->flags & SLUICE_OPEN_JOIN) != 0;
+    if (!status && context->exchanges && joins)
+        sl_exchange_hold(context);
+    else if (!status && context->exchanges)
         status = sl_exchange_agree(context, config, text->data, text->size);
     return status;
 }

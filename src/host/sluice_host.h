@@ -46,12 +46,6 @@ sluice_status sluice_host_check(const sluice_api *api, char *line, size_t line_s
 /* An extension's table, or NULL where the plugin has none of that id. */
 const void *sluice_host_extension(const sluice_api *api, const char *id);
 
-/* Does function `member` of an extension's table lie inside it, and is it there? */
-#define SLUICE_HOST_HAS(table, type, member)                                                       \
-    ((table) != NULL &&                                                                            \
-     (table)->struct_size >= offsetof(type, member) + sizeof((table)->member) &&                   \
-     (table)->member != NULL)
-
 #if defined(__cplusplus)
 }
 #endif

@@ -142,14 +142,14 @@ static int load(struct sl_bench *bench, const char *name, char *line, size_t siz
                              "the plugin's backend is %s; what is measured here is cpu",
                              api->backend);
     bench->route = sluice_host_extension(api, SLUICE_EXT_ROUTE);
-    if (!SLUICE_HOST_HAS(bench->route, sluice_route_api, route))
+    if (!SLUICE_HAS(bench->route, sluice_route_api, route))
         return sl_tool_error(bench->error, sizeof bench->error,
                              "the plugin has no " SLUICE_EXT_ROUTE);
     const sluice_device_api *device = sluice_host_extension(api, SLUICE_EXT_DEVICE);
     bench->paths[0] = "best";
     bench->path_count = 1;
-    if (!SLUICE_HOST_HAS(device, sluice_device_api, paths) ||
-        !SLUICE_HOST_HAS(device, sluice_device_api, use_path))
+    if (!SLUICE_HAS(device, sluice_device_api, paths) ||
+        !SLUICE_HAS(device, sluice_device_api, use_path))
         return 0;
     bench->device = device;
     bench->path_count = 0;
