@@ -4,8 +4,9 @@
  * as a shared object. This header is all an engine needs: no CUDA, no NCCL, no other header.
  *
  *     void *so = dlopen("libsluice_cpu.so", RTLD_NOW | RTLD_LOCAL);
- *     const sluice_api *(*get)(uint32_t) = (const sluice_api *(*)(uint32_t))dlsym(so, SLUICE_ENTRY);
- *     const sluice_api *api = get(SLUICE_ABI_MAJOR);         // NULL: this major is not served
+ *     const sluice_api *(*get)(uint32_t) =
+ *         (const sluice_api *(*)(uint32_t))dlsym(so, SLUICE_ENTRY);
+ *     const sluice_api *api = get(SLUICE_ABI_MAJOR);  // NULL: this major is not served
  *
  * Rules that hold everywhere
  *   sizes     Every struct here begins with struct_size; the caller sets it to sizeof. Exceptions,
@@ -26,7 +27,8 @@
  *             else: a call that fails has changed nothing but, at most, the contents of its
  *             outputs. A collective call that fails later says so in its contract.
  *             Every call may also answer NOT_READY (a child after fork), FENCED, or UNSUPPORTED (a
- *             tail it does not know); contracts do not repeat these. Outputs must not overlap inputs.
+ *             tail it does not know); contracts do not repeat these. Outputs must not overlap
+ *             inputs.
  *   threads   A context is used by one thread at a time, but for calls marked [any thread].
  *             Different contexts are independent. A context does not survive fork: the child gets
  *             NOT_READY from every call and must not close it.
@@ -41,11 +43,11 @@
  *             exchange is possible (NOT_READY) until `set` of sluice.ranks/1.
  *   layout    is that of LP64 platforms.
  *
- * Words: E routed ("logical") experts, Z zero experts, K choices a token, F shared experts that ride
- * as slots, W ranks, N routed slots a rank, P = N * W physical experts, L = N + F local slots a
- * rank, T tokens of this call, H elements of a token's row. Physical expert p lives on rank p / N.
- * Slot id = rank * L + local slot; this is what dispatch speaks. Recorder id = physical expert, never
- * a shared slot; this is what counting speaks.
+ * Words: E routed ("logical") experts, Z zero experts, K choices a token, F shared experts that
+ * ride as slots, W ranks, N routed slots a rank, P = N * W physical experts, L = N + F local slots
+ * a rank, T tokens of this call, H elements of a token's row. Physical expert p lives on rank
+ * p / N. Slot id = rank * L + local slot; this is what dispatch speaks. Recorder id = physical expert,
+ * never a shared slot; this is what counting speaks.
  */
 #ifndef SLUICE_PLUGIN_H
 #define SLUICE_PLUGIN_H
@@ -179,8 +181,8 @@ typedef struct sluice_comm {
     /* recv[r * bytes ...] = rank r's send[0 ... bytes). */
     sluice_status (*all_gather)(void *user, int32_t channel, const void *send, void *recv,
                                 size_t bytes, int64_t timeout_ns, int32_t *peer);
-    /* Rank r gets send_bytes[r] bytes from send[r]; both sides know the sizes. Arrays of [size], the
-     * own part among them; zero-byte messages are not sent. Send and receive do not overlap. */
+    /* Rank r gets send_bytes[r] bytes from send[r]; both sides know the sizes. Arrays of [size],
+     * the own part among them; zero-byte messages are not sent. Send and receive do not overlap. */
     sluice_status (*all_to_all)(void *user, int32_t channel, const void *const *send,
                                 const size_t *send_bytes, void *const *recv,
                                 const size_t *recv_bytes, int64_t timeout_ns, int32_t *peer);
@@ -190,7 +192,7 @@ typedef struct sluice_comm {
                            uint64_t *request);
     sluice_status (*irecv)(void *user, int32_t channel, int32_t from, void *data, size_t bytes,
                            uint64_t *request);
-    /* Never waits. *done = 1 when the request has ended, well or not; its status is returned once. */
+    /* Never waits. *done = 1 when the request has ended, well or not; its status comes once. */
     sluice_status (*poll)(void *user, uint64_t request, int32_t *done);
     /* Ends this rank's waits and pending requests on the channel with CANCELLED, now and until
      * `resume`. channel -1: all. */
@@ -276,8 +278,8 @@ enum {
     SLUICE_USE_MIGRATE = 16
 };
 enum {
-    SLUICE_OPEN_QUERY =
-        1, /* open nothing: fill in `needs`, or fail with the reason as open would; not collective */
+    /* Open nothing: fill in `needs`, or fail with the reason as open would. Not collective. */
+    SLUICE_OPEN_QUERY = 1,
     /* Every rank computes every row and the engine sums the results (no all-to-all). Choices then
      * depend on the global row only (row_base + row), one rank alone serves a row's shared experts
      * and zero experts, and counts are not summed over ranks. dispatch is UNSUPPORTED. */
@@ -546,50 +548,50 @@ typedef struct sluice_api {
 
     /* Maps choices to copies. Routed column: slot id p + (p / N) * F of the copy p that the copy
      * policy takes, recorder id p. Shared column j: slot rank * L + N + j, rank by shared_policy;
-     * weight = shared_scale or shared_weights, divided by the routed scale where scale_by is ENGINE.
-     * Choices of -1 and padding rows give -1 everywhere (a row without a valid choice keeps its
-     * shared columns unless it is padding; under waterfill it loses them, as SGLang's does). An id
-     * outside [0, E) gives -1, weight 0, and is counted as rejected; one without a living copy
+     * weight = shared_scale or shared_weights, divided by the routed scale where scale_by is
+     * ENGINE. Choices of -1 and padding rows give -1 everywhere (a row without a valid choice keeps
+     * its shared columns unless it is padding; under waterfill it loses them, as SGLang's does). An
+     * id outside [0, E) gives -1, weight 0, and is counted as rejected; one without a living copy
      * likewise, and is counted as dead. Collective iff shared_policy is WATERFILL_DYNAMIC, or
      * balance mode is `now`; then a failure after the first message says so and needs `set` of
-     * sluice.ranks/1. Errors: INVALID; collective: PEER_LOST, MISMATCH,
-     * CANCELLED, NOT_READY. [hot] [capture] */
+     * sluice.ranks/1. Errors: INVALID; collective: PEER_LOST, MISMATCH, CANCELLED, NOT_READY.
+     * [hot] [capture] */
     sluice_status (*remap)(sluice_context *context, const sluice_remap_args *args);
 
     /* Adds 1 to the bank's 64-bit counter of every recorder id in [0, P). -1 is ignored; any other
-     * id is rejected and counted as such. Read by sluice.load/1. Errors: INVALID. [hot] [capture] */
+     * id is rejected and counted as such. Read by sluice.load/1. [hot] [capture]
+     * Errors: INVALID. */
     sluice_status (*record)(sluice_context *context, const sluice_record_args *args);
 
     /* Fills in, for every EXPERT parameter, the view a rebalance may write: its first N rows.
      * GLOBAL and BIAS parameters get none. REGISTER also hands the views to migration, UNREGISTER
-     * takes them back by name, all of the layer's where param_count is 0. A layer that uses another's
-     * bank speaks of that bank's weights. All or nothing. Errors: INVALID (dimension 0 is not L, names
-     * twice; names the parameter), BUSY (REGISTER, UNREGISTER while the layer moves), UNSUPPORTED
-     * (REGISTER and UNREGISTER where sluice.migrate/1 is not served). */
+     * takes them back by name, all of the layer's where param_count is 0. A layer that uses
+     * another's bank speaks of that bank's weights. All or nothing. Errors: INVALID (dimension 0 is
+     * not L, names twice; names the parameter), BUSY (REGISTER, UNREGISTER while the layer moves),
+     * UNSUPPORTED (REGISTER and UNREGISTER where sluice.migrate/1 is not served). */
     sluice_status (*get_moe_weights)(sluice_context *context, const sluice_weights_args *args);
 
     /* Sends each token's payload rows once to every rank it visits and lays them out by local slot;
      * inside a slot by source rank, then token. Collective.
      * COUNT: exchanges counts and waits; row_count, slot_counts and slot_starts are filled in. Not
-     * capturable. SEND: moves the rows of the same ids, num_valid and lane; a rank whose outputs are
-     * too small still takes part, and all ranks get INVALID naming it and may repeat SEND. Both need
-     * USE_EXACT.
-     * FIXED (USE_FIXED): one call, nothing on the host; outputs hold needs.fixed_rows rows, of which
-     * slot_starts[L] are used. What exceeds a capacity is dropped and reported: all ranks get
-     * OVERFLOW (from the next host call, where a device runs it), which is a result and no failure:
-     * the handle is valid, every rank goes on to combine, and that gives NaN for the tokens hit. The
-     * fault record has rank, had and needed. [capture]
-     * Slot ids outside [0, W * L) and of dead ranks send nothing and are counted as rejected.
-     * Errors: INVALID, UNSUPPORTED (not asked for at open), STALE (SEND with another handle),
+     * capturable. SEND: moves the rows of the same ids, num_valid and lane; a rank whose outputs
+     * are too small still takes part, and all ranks get INVALID naming it and may repeat SEND. Both
+     * need USE_EXACT.
+     * FIXED (USE_FIXED): one call, nothing on the host; outputs hold
+     * needs.fixed_rows rows, of which slot_starts[L] are used. What exceeds a capacity is dropped
+     * and reported: all ranks get OVERFLOW (from the next host call, where a device runs it), which
+     * is a result and no failure: the handle is valid, every rank goes on to combine, and that
+     * gives NaN for the tokens hit. The fault record has rank, had and needed. [capture] Slot ids
+     * outside [0, W * L) and of dead ranks send nothing and are counted as rejected. Errors:
+     * INVALID, UNSUPPORTED (not asked for at open), STALE (SEND with another handle),
      * NOT_CAPTURABLE, PEER_LOST, MISMATCH, CANCELLED, NOT_READY, OVERFLOW. [hot] */
     sluice_status (*dispatch)(sluice_context *context, const sluice_dispatch_args *args);
 
     /* Brings expert outputs home: out[t] = sum over columns, ascending, of weight * row in f32, one
-     * fused multiply-add a column, + zero_weight * x, * scale, rounded once to the dtype. Weight is 1
-     * for a layer with weight_on INPUT. No valid choice: 0. Order of the sum: sluice_transport.
-     * combine_order. Collective.
-     * Errors: INVALID, STALE (the lane has dispatched again, or ranks were set), PEER_LOST, MISMATCH,
-     * CANCELLED, NOT_READY. [hot] [capture] */
+     * fused multiply-add a column, + zero_weight * x, * scale, rounded once to the dtype. Weight is
+     * 1 for a layer with weight_on INPUT. No valid choice: 0. Order of the sum: sluice_transport.
+     * combine_order. Collective. Errors: INVALID, STALE (the lane has dispatched again, or ranks
+     * were set), PEER_LOST, MISMATCH, CANCELLED, NOT_READY. [hot] [capture] */
     sluice_status (*combine)(sluice_context *context, const sluice_combine_args *args);
 
     /* The table of an extension, e.g. "sluice.route/1" (abi/ext), or NULL if this code has none of

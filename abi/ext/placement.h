@@ -36,19 +36,20 @@ typedef struct sluice_placement_api {
     /* The layer's numbers. Errors: INVALID. */
     sluice_status (*shape)(sluice_context *context, int32_t layer, sluice_placement_shape *shape);
 
-    /* Is `map` [count] a placement of `experts` over `ranks`? count = P must be a multiple of ranks,
-     * every entry in [0, experts) or -1 (an empty slot), every expert there. No context. On INVALID
-     * `text` names layer, slot and value, or the expert that is missing. [any thread] */
+    /* Is `map` [count] a placement of `experts` over `ranks`? count = P must be a multiple of
+     * ranks, every entry in [0, experts) or -1 (an empty slot), every expert there. No context. On
+     * INVALID `text` names layer, slot and value, or the expert that is missing. [any thread] */
     sluice_status (*validate)(int32_t layer, int32_t experts, int32_t ranks, const int32_t *map,
                               int64_t count, char *text, size_t text_size);
 
     /* Puts `map` [P] in force for the layer's bank, in the order of `stream`, and rebuilds every
-     * table of it from host state (so it also mends tables lost to a sleeping device). What has been
-     * counted is first folded into counts by logical expert (read_logical of sluice.load/1), so that
-     * no count is read through the wrong map; counters by physical expert begin at 0. epoch: the
-     * number of the new placement, equal on all ranks; 0: the present one + 1. Weights must already
-     * lie as the map says. An expert may be without a living copy, not without a copy. Not
-     * collective. Errors: INVALID (as validate), BUSY (the layer moves), STALE (epoch has passed).
+     * table of it from host state (so it also mends tables lost to a sleeping device). What has
+     * been counted is first folded into counts by logical expert (read_logical of sluice.load/1),
+     * so that no count is read through the wrong map; counters by physical expert begin at 0.
+     * epoch: the number of the new placement, equal on all ranks; 0: the present one + 1. Weights
+     * must already lie as the map says. An expert may be without a living copy, not without a copy.
+     * Not collective. Errors: INVALID (as validate), BUSY (the layer moves), STALE (epoch has
+     * passed).
      */
     sluice_status (*set)(sluice_context *context, int32_t layer, const int32_t *map, int64_t count,
                          int64_t epoch, void *stream);

@@ -30,7 +30,7 @@ struct seat {
 struct channel {
     pthread_mutex_t lock;
     pthread_cond_t change;
-    struct seat *seats; /* [ranks] */
+    struct seat *seats;  /* [ranks] */
     uint64_t failed_era; /* the era whose verdict stands, 0: none */
     sluice_status verdict;
     int32_t lost;
@@ -350,8 +350,7 @@ sluice_comm_threads *sluice_comm_threads_create(int ranks, const int32_t *node)
     if (ranks < 1 || ranks > MOST_RANKS)
         return NULL;
     size_t count = (size_t)ranks;
-    struct sluice_comm_threads *group =
-        calloc(1, sizeof *group + count * sizeof(struct member));
+    struct sluice_comm_threads *group = calloc(1, sizeof *group + count * sizeof(struct member));
     struct seat *seats = calloc(count * CHANNELS, sizeof *seats);
     int32_t *nodes = calloc(count, sizeof *nodes);
     if (!group || !seats || !nodes) {

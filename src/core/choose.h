@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Choosing experts for a block of rows. Every implementation (portable C, AVX2, AVX-512) gives the
- * same bits: the order of every sum is that of sl_sum (sl_math.h) and fma is written where meant. */
+ * same bits: the order of every sum is that of sl_sum (sl_math.h) and fma is written where meant.
+ */
 #ifndef SL_CHOOSE_H
 #define SL_CHOOSE_H
 

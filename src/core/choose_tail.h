@@ -6,7 +6,8 @@
  *   1. !sl_row_live: sl_tail_padding, done. !sl_row_bias: sl_tail_none, done.
  *   2. x of every column, as sl_column_x. -inf marks a column that is never chosen.
  *   3. Softmax: max of x, sl_joint_max, at least -FLT_MAX; sum as sl_math.h says, sl_joint_sum.
- *   4. The K choices: sl_forced, or ranking. Ranking gives ids in descending order, `even` groups by
+ *   4. The K choices: sl_forced, or ranking. Ranking gives ids in descending order, `even` groups
+ *   by
  *      group, and the -1 of a short row at its end, in `even` groups too.
  *   5. sl_tail with the scores s of the choices; +0 for -1. */
 #ifndef SL_CHOOSE_TAIL_H
@@ -66,8 +67,8 @@ static inline bool sl_row_bias(const struct sl_rule *rule, const struct sl_choos
     return true;
 }
 
-/* x of a logit, before the bias. Taken as FLT_MAX: +inf, and what the scale makes +inf. NaN and -inf
- * become -inf. */
+/* x of a logit, before the bias. Taken as FLT_MAX: +inf, and what the scale makes +inf. NaN and
+ * -inf become -inf. */
 static inline float sl_logit_x(const struct sl_rule *rule, float logit)
 {
     float x = FLT_MAX < logit ? FLT_MAX : logit;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * f16 and bf16 as raw bits, to and from f32. To f32 is exact; from f32 rounds to nearest even. A NaN
- * stays a NaN (quiet from f32 and from f16, as F16C does). */
+ * f16 and bf16 as raw bits, to and from f32. To f32 is exact; from f32 rounds to nearest even. A
+ * NaN stays a NaN (quiet from f32 and from f16, as F16C does). */
 #ifndef SL_HALF_H
 #define SL_HALF_H
 

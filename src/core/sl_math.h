@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The arithmetic of choosing experts, one exact sequence of IEEE operations for each function, so
- * that portable C, AVX2, AVX-512 and a device give the same bits. Each line is one operation on f32,
- * rounded to nearest even, subnormals kept: `+ - * /` and sqrtf as written, fmaf where written and
- * nowhere else (-ffp-contract=off). Selections are `a > b ? a : b` and `a < b ? a : b`, which are
- * the x86 max and min with operands (a, b). No branch, so every function works on a whole vector.
+ * that portable C, AVX2, AVX-512 and a device give the same bits. Each line is one operation on
+ * f32, rounded to nearest even, subnormals kept: `+ - * /` and sqrtf as written, fmaf where written
+ * and nowhere else (-ffp-contract=off). Selections are `a > b ? a : b` and `a < b ? a : b`, which
+ * are the x86 max and min with operands (a, b). No branch, so every function works on a whole
+ * vector.
  *
  * THE ORDER OF A SUM (sl_sum). Sixteen partial sums; number j starts from x[j] and adds x[j + 16],
  * x[j + 32], ... in this order; j >= n starts from +0. Then partial i takes in i + 8 (i < 8), then

@@ -195,6 +195,7 @@ static void run_part(void *job, int32_t index, int32_t parts)
         walk = &own;
     }
     struct block block;
+    memset(block.zero, 0, sizeof block.zero); /* where there are no zero experts */
     for (int64_t first = from; first < to; first += SL_BLOCK_ROWS) {
         int64_t left = to - first;
         run_block(walk, &block, first, left < SL_BLOCK_ROWS ? (int32_t)left : SL_BLOCK_ROWS, &part);

@@ -34,8 +34,8 @@ struct sl_walk {
     int64_t *load; /* waterfill: [parts][ranks] choices by destination, zeroed by the caller */
 };
 
-/* Runs the walk on the context's threads; counts land in the bank, tallies in the context. Waterfill's
- * second pass is the caller's (cpu_waterfill.c). */
+/* Runs the walk on the context's threads; counts land in the bank, tallies in the context.
+ * Waterfill's second pass is the caller's (cpu_waterfill.c). */
 void sl_walk_run(struct sl_walk *walk);
 
 #endif

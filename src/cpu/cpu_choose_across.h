@@ -57,6 +57,22 @@ SL_SIMD_STEP void sl_tile_max(struct sl_tile *tile)
     vf_store(tile->max, vf_min(max, vf_set(FLT_MAX)));
 }
 
+/* tile->sum of tile->sums, in the order of sl_sum. */
+SL_SIMD_STEP void sl_tile_sum(struct sl_tile *tile)
+{
+    vf column[16];
+    if (tile->rows < SL_FEW_ROWS) {
+        for (int32_t i = 0; i < tile->rows; i++)
+            tile->sum[i] = vf_first(vf_sum16(vf_load(tile->sums[i])));
+        return;
+    }
+    sl_columns(tile->sums[0], 16, 16, column);
+    for (int32_t width = 8; width > 0; width /= 2)
+        for (int32_t j = 0; j < width; j++)
+            column[j] = vf_add(column[j], column[j + width]);
+    vf_store(tile->sum, column[0]);
+}
+
 /* tile->least from the lanes: the eighth greatest of 16, or something below. */
 SL_SIMD_STEP void sl_tile_least(struct sl_tile *tile)
 {
@@ -95,9 +111,8 @@ SL_SIMD_STEP void sl_tile_keep_of_8(struct sl_tile *tile, int32_t keep)
     }
     vi_store(bits, kept);
     for (int32_t i = 0; i < tile->rows; i++) {
-        uint32_t left = (uint32_t)bits[i];
-        for (int32_t k = 0; k < keep; k++, left &= left - 1)
-            tile->kept[i][k] = __builtin_ctz(left);
+        __m128i packed = _mm_cvtsi64_si128((int64_t)sl_packed_lanes[bits[i]]);
+        _mm256_storeu_si256((__m256i *)(void *)tile->kept[i], _mm256_cvtepu8_epi32(packed));
     }
 }
 

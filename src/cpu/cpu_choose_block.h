@@ -35,17 +35,6 @@ SL_SIMD void sl_start_tile(const struct sl_rule *rule, struct sl_tile *tile)
     }
 }
 
-/* Row t will be read with the next tile. */
-SL_SIMD void sl_prefetch_row(const struct sl_rule *rule, const struct sl_choose_io *io, int64_t t)
-{
-    if (t >= io->valid_rows)
-        return;
-    int64_t size = io->logit_type == SL_F32 ? 4 : 2;
-    const char *row = (const char *)io->logits + t * io->logit_stride * size;
-    for (int64_t at = 0; at < rule->columns * size; at += 64)
-        _mm_prefetch(row + at, _MM_HINT_T0);
-}
-
 /* Appends row i of the block; there is room. */
 SL_SIMD void sl_add_row(const struct sl_rule *rule, const struct sl_choose_io *io, int64_t first,
                         int32_t i, const float *bias, struct sl_tile *tile)
@@ -55,7 +44,6 @@ SL_SIMD void sl_add_row(const struct sl_rule *rule, const struct sl_choose_io *i
     tile->bias_of[row] = tile->bias + own;
     if (bias && (rule->bias_rows > 1 || row == 0))
         sl_read_bias(rule, bias, tile->bias + own);
-    sl_prefetch_row(rule, io, first + i + SL_TILE_ROWS);
     tile->x_of[row] = sl_read_x(rule, io, first + i, tile->bias + own,
                                 tile->x + row * tile->padded);
 }

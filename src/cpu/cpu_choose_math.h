@@ -4,13 +4,9 @@
 #ifndef SL_CPU_CHOOSE_MATH_H
 #define SL_CPU_CHOOSE_MATH_H
 
-/* exp of what is clamped. */
-SL_SIMD vf vf_exp_inside(vf x)
+/* (1 + q) 2^n with r = x - n ln 2, as in sl_exp; t holds n. */
+SL_SIMD vf vf_exp_end(vf r, vf t)
 {
-    vf t = vf_fma(x, vf_set(SL_LOG2E), vf_set(SL_ROUNDER));
-    vf n = vf_sub(t, vf_set(SL_ROUNDER));
-    vf r = vf_fnma(n, vf_set(SL_LN2_HI), x);
-    r = vf_fnma(n, vf_set(SL_LN2_LO), r);
     vf q = vf_fma(vf_set(SL_EXP_4), r, vf_set(SL_EXP_3));
     q = vf_fma(q, r, vf_set(SL_EXP_2));
     q = vf_fma(q, r, vf_set(SL_EXP_1));
@@ -19,9 +15,28 @@ SL_SIMD vf vf_exp_inside(vf x)
     return vf_scale(vf_add(vf_set(1.0f), q), t);
 }
 
+/* exp of what is clamped. */
+SL_SIMD vf vf_exp_inside(vf x)
+{
+    vf t = vf_fma(x, vf_set(SL_LOG2E), vf_set(SL_ROUNDER));
+    vf n = vf_sub(t, vf_set(SL_ROUNDER));
+    vf r = vf_fnma(n, vf_set(SL_LN2_HI), x);
+    return vf_exp_end(vf_fnma(n, vf_set(SL_LN2_LO), r), t);
+}
+
 SL_SIMD vf vf_exp(vf x)
 {
     return vf_exp_inside(vf_min(vf_set(SL_EXP_MOST), vf_max(vf_set(SL_EXP_LEAST), x)));
+}
+
+/* exp(-x); the sign costs nothing. */
+SL_SIMD vf vf_exp_minus(vf x)
+{
+    x = vf_min(vf_set(-SL_EXP_LEAST), vf_max(vf_set(-SL_EXP_MOST), x));
+    vf t = vf_fnma(x, vf_set(SL_LOG2E), vf_set(SL_ROUNDER));
+    vf n = vf_sub(t, vf_set(SL_ROUNDER));
+    vf r = vf_fnms(n, vf_set(SL_LN2_HI), x);
+    return vf_exp_end(vf_fnma(n, vf_set(SL_LN2_LO), r), t);
 }
 
 /* exp(x - max) for the softmax's max, which no x exceeds but +inf, which is then FLT_MAX; 0 for NaN:
@@ -60,13 +75,12 @@ SL_SIMD vf vf_tanh(vf x)
 
 SL_SIMD vf vf_sigmoid(vf x)
 {
-    vf e = vf_exp(vf_neg(x));
-    return vf_div(vf_set(1.0f), vf_add(vf_set(1.0f), e));
+    return vf_div(vf_set(1.0f), vf_add(vf_set(1.0f), vf_exp_minus(x)));
 }
 
 SL_SIMD vf vf_sqrt_softplus(vf x)
 {
-    vf u = vf_log1p(vf_exp(vf_neg(vf_abs(x))));
+    vf u = vf_log1p(vf_exp_minus(vf_abs(x)));
     vf m = vf_max(vf_set(0.0f), x);
     return vf_sqrt(vf_add(m, u));
 }

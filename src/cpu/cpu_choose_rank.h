@@ -8,7 +8,8 @@
 #ifndef SL_CPU_CHOOSE_RANK_H
 #define SL_CPU_CHOOSE_RANK_H
 
-/* Ranking values and where to look: `parts` parts of `width` columns, part[i] at part[i] * width. */
+/* Ranking values and where to look: `parts` parts of `width` columns, part[i] at part[i] * width;
+ * part NULL: one part, at 0. */
 struct sl_field {
     const float *v;
     float most; /* greater values count as this one */
@@ -36,7 +37,7 @@ SL_SIMD vf sl_lane_greatest(const struct sl_field *field)
 {
     vf best = vf_set(-INFINITY);
     for (int32_t i = 0; i < field->parts; i++) {
-        int32_t at = field->part[i] * field->width, end = at + field->width;
+        int32_t at = field->part ? field->part[i] * field->width : 0, end = at + field->width;
         /* In this order NaN leaves what is there. */
         for (; at < end; at += 16)
             best = vf_max(sl_load_to(field->v, at, end), best);
@@ -50,7 +51,7 @@ SL_SIMD void sl_lane_best(const struct sl_field *field, int32_t depth, vf *best)
     for (int32_t d = 0; d < depth; d++)
         best[d] = vf_set(-INFINITY);
     for (int32_t i = 0; i < field->parts; i++) {
-        int32_t at = field->part[i] * field->width, end = at + field->width;
+        int32_t at = field->part ? field->part[i] * field->width : 0, end = at + field->width;
         for (; at < end; at += 16) {
             vf v = vf_max(sl_load_to(field->v, at, end), vf_set(-INFINITY));
             for (int32_t d = 0; d < depth; d++) {
@@ -67,17 +68,19 @@ SL_SIMD void sl_collect(const struct sl_field *field, float least, struct sl_can
 {
     least = least > -FLT_MAX ? least : -FLT_MAX;
     least = least < field->most ? least : field->most;
-    int32_t count = 0;
+    float *values = to->values;
+    int32_t *ids = to->ids;
+    int64_t count = 0;
     for (int32_t i = 0; i < field->parts; i++) {
-        int32_t at = field->part[i] * field->width, end = at + field->width;
+        int32_t at = field->part ? field->part[i] * field->width : 0, end = at + field->width;
         for (; at < end; at += 16) {
             vf v = vf_min(vf_set(field->most), sl_load_to(field->v, at, end));
-            count = vf_collect(to, count, vf_ge(v, vf_set(least)), v, at);
+            count = vf_collect(values, ids, count, vf_ge(v, vf_set(least)), v, at);
         }
     }
-    vf_store(to->values + count, vf_set(-INFINITY));
-    vi_store(to->ids + count, vi_set(0));
-    to->count = count;
+    vf_store(values + count, vf_set(-INFINITY));
+    vi_store(ids + count, vi_set(0));
+    to->count = (int32_t)count;
 }
 
 SL_SIMD vk vk_candidates(const struct sl_candidates *from, int32_t at)
@@ -160,29 +163,27 @@ SL_SIMD_STEP void sl_best_even(const struct sl_rule *rule, struct sl_field *fiel
     sl_pad_ids(ids, found, rule->top_k);
 }
 
-/* value[g] of the groups from u, which is -inf where nothing can be chosen; written in eights, -inf
- * beyond the last group. `width` is the group's size, a constant where it can be. */
-SL_SIMD void sl_group_values(const struct sl_rule *rule, int32_t width, const float *u,
+/* value[g] of 8 groups from g on, from u, which is -inf where nothing can be chosen; -inf beyond the
+ * last group. `width` is the group's size, a constant where it can be, as may be `groups`. */
+SL_SIMD void sl_group_values(const float *u, int32_t g, int32_t groups, int32_t width, bool both,
                              float *value)
 {
-    for (int32_t g = 0; g < rule->groups; g += 8) {
-        vf first[8], second[8];
-        _Pragma("GCC unroll 8") for (int32_t i = 0; i < 8; i++)
-        {
-            first[i] = second[i] = vf_set(-INFINITY);
-            if (g + i >= rule->groups)
-                continue;
-            int32_t at = (g + i) * width, end = at + width;
-            first[i] = sl_load_to(u, at, end);
-            for (at += 16; at < end; at += 16) {
-                vf more = sl_load_to(u, at, end);
-                vf less = vf_min(more, first[i]);
-                first[i] = vf_max(more, first[i]);
-                second[i] = vf_max(less, second[i]);
-            }
+    vf first[8], second[8];
+    _Pragma("GCC unroll 8") for (int32_t i = 0; i < 8; i++)
+    {
+        first[i] = second[i] = vf_set(-INFINITY);
+        if (g + i >= groups)
+            continue;
+        int32_t at = (g + i) * width, end = at + width;
+        first[i] = sl_load_to(u, at, end);
+        for (at += 16; at < end; at += 16) {
+            vf more = sl_load_to(u, at, end);
+            vf less = vf_min(more, first[i]);
+            first[i] = vf_max(more, first[i]);
+            second[i] = vf_max(less, second[i]);
         }
-        vf_reduce_groups(first, second, rule->group_value == SLUICE_GROUP_TOP2, value + g);
     }
+    vf_reduce_groups(first, second, both, value + g);
 }
 
 #endif

@@ -45,45 +45,49 @@ SL_SIMD const float *sl_read_x(const struct sl_rule *rule, const struct sl_choos
 /* The lanes of x. */
 SL_SIMD_STEP void sl_find_lanes(struct sl_tile *tile)
 {
-    static const int32_t whole = 0;
     for (int32_t i = 0; i < tile->rows; i++) {
-        const struct sl_field field = {tile->x_of[i], 0, tile->padded, 1, &whole};
-        vf_store(tile->lanes[i], sl_lane_greatest(&field));
+        vf best = vf_set(-INFINITY);
+        for (int32_t at = 0; at < tile->padded; at += 16)
+            best = vf_max(vf_load(tile->x_of[i] + at), best);
+        vf_store(tile->lanes[i], best);
     }
 }
 
-/* Sum of exp(x - max); writes the summands to s if it is not NULL. */
-SL_SIMD float sl_softmax_sum(const float *x, int32_t padded, float max, float *s)
+/* Sums of exp(x - max) in tile->sum; with `all` the summands go to s. */
+SL_SIMD void sl_sum_softmax(struct sl_tile *tile, bool all)
 {
-    vf sum = vf_set(0.0f);
-    for (int32_t at = 0; at < padded; at += 16) {
-        vf e = vf_exp_below(vf_load(x + at), vf_set(max));
-        sum = vf_add(sum, e);
-        if (s)
-            vf_store(s + at, e);
+    for (int32_t i = 0; i < tile->rows; i++) {
+        vf sum = vf_set(0.0f), max = vf_set(tile->max[i]);
+        for (int32_t at = 0; at < tile->padded; at += 16) {
+            vf e = vf_exp_below(vf_load(tile->x_of[i] + at), max);
+            sum = vf_add(sum, e);
+            if (all)
+                vf_store(tile->s + i * tile->padded + at, e);
+        }
+        vf_store(tile->sums[i], sum);
     }
-    return vf_first(vf_sum16(sum));
+    sl_tile_sum(tile);
 }
 
 /* tile->max and sum, from the lanes of x. Makes scores of the shared columns with JOINT. */
 SL_SIMD_STEP void sl_tile_softmax(const struct sl_rule *rule, const struct sl_choose_io *io,
-                             int64_t first, struct sl_tile *tile, struct sl_chosen *chosen)
+                                  int64_t first, struct sl_tile *tile, struct sl_chosen *chosen)
 {
     bool is_joint = rule->shared_weight == SLUICE_SHARED_JOINT;
     sl_tile_max(tile);
-    for (int32_t i = 0; i < tile->rows; i++) {
-        float *joint = chosen->joint[tile->slot[i]], max = tile->max[i];
-        float *s = sl_scores_all(rule) ? tile->s + i * tile->padded : NULL;
-        if (is_joint) {
-            sl_joint_x(rule, io, first + tile->slot[i], joint);
-            max = tile->max[i] = sl_joint_max(rule, joint, max);
-        }
-        float sum = sl_softmax_sum(tile->x_of[i], tile->padded, max, s);
-        if (is_joint) {
-            sum = sl_joint_sum(rule, joint, max, sum);
-            sl_joint_scores(rule, joint, max, sum);
-        }
-        tile->sum[i] = sum;
+    for (int32_t i = 0; i < tile->rows && is_joint; i++) {
+        float *joint = chosen->joint[tile->slot[i]];
+        sl_joint_x(rule, io, first + tile->slot[i], joint);
+        tile->max[i] = sl_joint_max(rule, joint, tile->max[i]);
+    }
+    if (sl_scores_all(rule))
+        sl_sum_softmax(tile, true);
+    else
+        sl_sum_softmax(tile, false);
+    for (int32_t i = 0; i < tile->rows && is_joint; i++) {
+        float *joint = chosen->joint[tile->slot[i]];
+        tile->sum[i] = sl_joint_sum(rule, joint, tile->max[i], tile->sum[i]);
+        sl_joint_scores(rule, joint, tile->max[i], tile->sum[i]);
     }
 }
 
@@ -104,9 +108,11 @@ SL_SIMD void sl_fill_scores(const struct sl_rule *rule, int32_t score, struct sl
                 s = vf_sqrt_softplus(vf_min(vf_set(FLT_MAX), logit));
             else
                 s = vf_div(vf_load(to + at), vf_set(tile->sum[i]));
+            vm alive = vf_ge(logit, vf_set(-FLT_MAX));
             if (add)
-                s = vf_add(s, vf_load(bias + at));
-            s = vf_pick(vf_ge(logit, vf_set(-FLT_MAX)), s, vf_set(-INFINITY));
+                s = vf_add_or(alive, s, vf_load(bias + at), vf_set(-INFINITY));
+            else
+                s = vf_pick(alive, s, vf_set(-INFINITY));
             vf_store(to + at, s);
             best = vf_max(s, best);
         }
@@ -122,32 +128,39 @@ SL_SIMD_STEP void sl_tile_scores(const struct sl_rule *rule, struct sl_tile *til
         sl_fill_scores(rule, SLUICE_SCORE_SQRT_SOFTPLUS, tile);
     else
         sl_fill_scores(rule, SLUICE_SCORE_SOFTMAX, tile);
+    for (int32_t i = 0; i < tile->rows && rule->bias_use == SLUICE_BIAS_SCORE; i++)
+        tile->v_of[i] = tile->s + i * tile->padded;
 }
 
 /* x + bias, which ranks with RANK_LOGIT, into tile->v, and its lanes. */
 SL_SIMD_STEP void sl_tile_biased(struct sl_tile *tile)
 {
     for (int32_t i = 0; i < tile->rows; i++) {
+        float *to = tile->v + i * tile->padded;
         vf best = vf_set(-INFINITY);
         for (int32_t at = 0; at < tile->padded; at += 16) {
             vf x = vf_clean(vf_load(tile->x_of[i] + at));
-            vf v = vf_add(x, vf_load(tile->bias_of[i] + at));
-            v = vf_pick(vf_ge(x, vf_set(-FLT_MAX)), v, vf_set(-INFINITY));
-            vf_store(tile->v + i * tile->padded + at, v);
+            vf v = vf_add_or(vf_ge(x, vf_set(-FLT_MAX)), x, vf_load(tile->bias_of[i] + at),
+                             vf_set(-INFINITY));
+            vf_store(to + at, v);
             best = vf_max(v, best);
         }
         vf_store(tile->lanes[i], best);
+        tile->v_of[i] = to;
     }
 }
 
+/* tile->kept from s. */
 SL_SIMD_STEP void sl_tile_groups(const struct sl_rule *rule, struct sl_tile *tile)
 {
+    bool both = rule->group_value == SLUICE_GROUP_TOP2;
     for (int32_t i = 0; i < tile->rows; i++) {
         const float *u = tile->s + i * tile->padded;
-        if (rule->group_size == 32)
-            sl_group_values(rule, 32, u, tile->group[i]);
+        if (rule->groups == 8 && rule->group_size == 32 && both)
+            sl_group_values(u, 0, 8, 32, true, tile->group[i]);
         else
-            sl_group_values(rule, rule->group_size, u, tile->group[i]);
+            for (int32_t g = 0; g < rule->groups; g += 8)
+                sl_group_values(u, g, rule->groups, rule->group_size, both, tile->group[i]);
     }
     if (rule->groups <= 8 && tile->rows >= SL_FEW_ROWS) {
         sl_tile_keep_of_8(tile, rule->keep_groups);
@@ -161,20 +174,10 @@ SL_SIMD_STEP void sl_tile_groups(const struct sl_rule *rule, struct sl_tile *til
 SL_SIMD struct sl_field sl_field_of(const struct sl_rule *rule, const struct sl_tile *tile,
                                     int32_t i)
 {
-    static const int32_t whole = 0;
-    struct sl_field field = {tile->x_of[i], FLT_MAX, tile->padded, 1, &whole};
-    if (rule->bias_use == SLUICE_BIAS_SCORE)
-        field.v = tile->s + i * tile->padded;
-    else if (rule->bias_use == SLUICE_BIAS_RANK_LOGIT)
-        field.v = tile->v + i * tile->padded;
-    if (field.v != tile->x_of[i])
-        field.most = INFINITY;
-    if (sl_keeps_some(rule)) {
-        field.width = rule->group_size;
-        field.parts = rule->keep_groups;
-        field.part = tile->kept[i];
-    }
-    return field;
+    if (!sl_keeps_some(rule))
+        return (struct sl_field){tile->v_of[i], tile->most, tile->padded, 1, NULL};
+    return (struct sl_field){tile->v_of[i], tile->most, rule->group_size, rule->keep_groups,
+                             tile->kept[i]};
 }
 
 /* The ids of row i of the tile, in chosen. */
@@ -183,20 +186,37 @@ SL_SIMD int32_t *sl_ids_of(const struct sl_tile *tile, struct sl_chosen *chosen,
     return chosen->ids + tile->slot[i] * chosen->room;
 }
 
-/* The best of all rows of the tile, one list of at most 8 for each. */
-SL_SIMD_STEP void sl_tile_best_8(const struct sl_rule *rule, struct sl_tile *tile,
-                            struct sl_chosen *chosen)
+/* The candidates of every row for at most 8 best. `width`, of a part, is a constant where it can
+ * be. */
+SL_SIMD void sl_collect_8(const struct sl_rule *rule, struct sl_tile *tile, bool some,
+                          int32_t width)
 {
-    if (sl_keeps_some(rule))
-        for (int32_t i = 0; i < tile->rows; i++) {
-            struct sl_field field = sl_field_of(rule, tile, i);
-            vf_store(tile->lanes[i], sl_lane_greatest(&field));
-        }
+    struct sl_field field = {NULL, tile->most, width, some ? rule->keep_groups : 1, NULL};
+    for (int32_t i = 0; i < tile->rows && some; i++) {
+        field.v = tile->v_of[i];
+        field.part = tile->kept[i];
+        vf_store(tile->lanes[i], sl_lane_greatest(&field));
+    }
     sl_tile_least(tile);
     for (int32_t i = 0; i < tile->rows; i++) {
-        struct sl_field field = sl_field_of(rule, tile, i);
+        field.v = tile->v_of[i];
+        field.part = some ? tile->kept[i] : NULL;
         sl_collect(&field, tile->least[i], &tile->candidates[i]);
     }
+}
+
+SL_SIMD_STEP void sl_tile_collect_8(const struct sl_rule *rule, struct sl_tile *tile)
+{
+    if (!sl_keeps_some(rule))
+        sl_collect_8(rule, tile, false, tile->padded);
+    else if (rule->group_size == 32)
+        sl_collect_8(rule, tile, true, 32);
+    else
+        sl_collect_8(rule, tile, true, rule->group_size);
+}
+
+SL_SIMD_STEP void sl_tile_sort_8(struct sl_tile *tile, struct sl_chosen *chosen)
+{
     for (int32_t i = 0; i < tile->rows; i++)
         sl_sort_8(&tile->candidates[i], sl_ids_of(tile, chosen, i));
 }
@@ -204,6 +224,10 @@ SL_SIMD_STEP void sl_tile_best_8(const struct sl_rule *rule, struct sl_tile *til
 SL_SIMD void sl_tile_rank(const struct sl_rule *rule, struct sl_tile *tile,
                           struct sl_chosen *chosen)
 {
+    bool by_x = rule->bias_use == SLUICE_BIAS_NONE || rule->bias_use == SLUICE_BIAS_LOGIT;
+    tile->most = by_x ? FLT_MAX : INFINITY;
+    for (int32_t i = 0; i < tile->rows && by_x; i++)
+        tile->v_of[i] = tile->x_of[i];
     if (sl_scores_all(rule))
         sl_tile_scores(rule, tile);
     if (rule->bias_use == SLUICE_BIAS_RANK_LOGIT)
@@ -212,7 +236,8 @@ SL_SIMD void sl_tile_rank(const struct sl_rule *rule, struct sl_tile *tile,
         sl_tile_groups(rule, tile);
     bool even = rule->group_mode == SLUICE_GROUPS_EVEN && rule->groups > 1;
     if (!even && rule->top_k <= 8) {
-        sl_tile_best_8(rule, tile, chosen);
+        sl_tile_collect_8(rule, tile);
+        sl_tile_sort_8(tile, chosen);
         return;
     }
     for (int32_t i = 0; i < tile->rows; i++) {

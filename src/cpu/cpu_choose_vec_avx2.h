@@ -131,6 +131,12 @@ SL_SIMD vf vf_fnma(vf a, vf b, vf c)
     return SL_THREE(vf, _mm256_fnmadd_ps, a, b, c);
 }
 
+/* -(a * b) - c */
+SL_SIMD vf vf_fnms(vf a, vf b, vf c)
+{
+    return SL_THREE(vf, _mm256_fnmsub_ps, a, b, c);
+}
+
 SL_SIMD vf vf_max(vf a, vf b)
 {
     return SL_TWO(vf, _mm256_max_ps, a, b);
@@ -195,6 +201,12 @@ SL_SIMD vm vm_and(vm a, vm b)
 SL_SIMD vf vf_pick(vm m, vf a, vf b)
 {
     return SL_THREE(vf, _mm256_blendv_ps, b, a, m);
+}
+
+/* m ? a + b : c */
+SL_SIMD vf vf_add_or(vm m, vf a, vf b, vf c)
+{
+    return vf_pick(m, vf_add(a, b), c);
 }
 
 SL_SIMD vf vf_or_zero(vm m, vf a)
@@ -525,38 +537,22 @@ SL_SIMD vk vk_last(vk key)
 #undef SL_ORDER
 #undef SL_REVERSE
 
-/* For each set of 8 lanes: its lanes, ascending, a byte each. */
-#define SL_PUT(m, i)                                                                               \
-    ((uint64_t)((m) >> (i)&1U ? (i) : 0U) << 8 * SL_BELOW((m) & ((1U << (i)) - 1U)))
-#define SL_BELOW(m)                                                                                \
-    (((m)&1U) + ((m) >> 1 & 1U) + ((m) >> 2 & 1U) + ((m) >> 3 & 1U) + ((m) >> 4 & 1U) +            \
-     ((m) >> 5 & 1U) + ((m) >> 6 & 1U))
-#define SL_LANES_OF(m)                                                                             \
-    (SL_PUT(m, 1U) | SL_PUT(m, 2U) | SL_PUT(m, 3U) | SL_PUT(m, 4U) | SL_PUT(m, 5U) |               \
-     SL_PUT(m, 6U) | SL_PUT(m, 7U))
-#define SL_LANES_4(m) SL_LANES_OF(m), SL_LANES_OF(m + 1U), SL_LANES_OF(m + 2U), SL_LANES_OF(m + 3U)
-#define SL_LANES_16(m) SL_LANES_4(m), SL_LANES_4(m + 4U), SL_LANES_4(m + 8U), SL_LANES_4(m + 12U)
-#define SL_LANES_64(m)                                                                             \
-    SL_LANES_16(m), SL_LANES_16(m + 16U), SL_LANES_16(m + 32U), SL_LANES_16(m + 48U)
-static const uint64_t sl_packed_lanes[256] = {SL_LANES_64(0U), SL_LANES_64(64U), SL_LANES_64(128U),
-                                              SL_LANES_64(192U)};
-
-SL_SIMD int32_t sl_collect_half(struct sl_candidates *to, int32_t count, uint32_t m, __m256 v,
-                           int32_t at)
+SL_SIMD int64_t sl_collect_half(float *values, int32_t *ids, int64_t count, uint32_t m, __m256 v,
+                                int32_t at)
 {
     __m128i packed = _mm_cvtsi64_si128((int64_t)sl_packed_lanes[m]);
     __m256i lane = _mm256_cvtepu8_epi32(packed);
-    _mm256_storeu_ps(to->values + count, _mm256_permutevar8x32_ps(v, lane));
-    _mm256_storeu_si256((__m256i *)(void *)(to->ids + count),
+    _mm256_storeu_ps(values + count, _mm256_permutevar8x32_ps(v, lane));
+    _mm256_storeu_si256((__m256i *)(void *)(ids + count),
                         _mm256_add_epi32(lane, _mm256_set1_epi32(at)));
-    return count + (int32_t)_mm_popcnt_u32(m);
+    return count + _mm_popcnt_u32(m);
 }
 
-/* Appends the lanes of v in m, columns at ... at+15; returns the new count. */
-SL_SIMD int32_t vf_collect(struct sl_candidates *to, int32_t count, vm m, vf v, int32_t at)
+/* Appends the lanes of v in m, columns at ... at+15; returns the new count. Writes 16 of each. */
+SL_SIMD int64_t vf_collect(float *values, int32_t *ids, int64_t count, vm m, vf v, int32_t at)
 {
-    count = sl_collect_half(to, count, (uint32_t)_mm256_movemask_ps(m.a), v.a, at);
-    return sl_collect_half(to, count, (uint32_t)_mm256_movemask_ps(m.b), v.b, at + 8);
+    count = sl_collect_half(values, ids, count, (uint32_t)_mm256_movemask_ps(m.a), v.a, at);
+    return sl_collect_half(values, ids, count, (uint32_t)_mm256_movemask_ps(m.b), v.b, at + 8);
 }
 
 #endif

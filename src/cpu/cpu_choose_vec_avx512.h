@@ -96,6 +96,12 @@ SL_SIMD vf vf_fnma(vf a, vf b, vf c)
     return _mm512_fnmadd_ps(a, b, c);
 }
 
+/* -(a * b) - c */
+SL_SIMD vf vf_fnms(vf a, vf b, vf c)
+{
+    return _mm512_fnmsub_ps(a, b, c);
+}
+
 SL_SIMD vf vf_max(vf a, vf b)
 {
     return _mm512_max_ps(a, b);
@@ -147,6 +153,12 @@ SL_SIMD vm vm_and(vm a, vm b)
 SL_SIMD vf vf_pick(vm m, vf a, vf b)
 {
     return _mm512_mask_blend_ps(m, b, a);
+}
+
+/* m ? a + b : c */
+SL_SIMD vf vf_add_or(vm m, vf a, vf b, vf c)
+{
+    return _mm512_mask_add_ps(c, m, a, b);
 }
 
 SL_SIMD vf vf_or_zero(vm m, vf a)
@@ -404,14 +416,14 @@ SL_SIMD vk vk_last(vk key)
     return _mm512_permutexvar_pd(_mm512_set1_epi64(7), key);
 }
 
-/* Appends the lanes of v in m, columns at ... at+15; returns the new count. */
-SL_SIMD int32_t vf_collect(struct sl_candidates *to, int32_t count, vm m, vf v, int32_t at)
+/* Appends the lanes of v in m, columns at ... at+15; returns the new count. Writes 16 of each. */
+SL_SIMD int64_t vf_collect(float *values, int32_t *ids, int64_t count, vm m, vf v, int32_t at)
 {
     const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     __m512i id = _mm512_add_epi32(lane, _mm512_set1_epi32(at));
-    _mm512_storeu_ps(to->values + count, _mm512_maskz_compress_ps(m, v));
-    _mm512_storeu_si512(to->ids + count, _mm512_maskz_compress_epi32(m, id));
-    return count + (int32_t)_mm_popcnt_u32(m);
+    _mm512_storeu_ps(values + count, _mm512_maskz_compress_ps(m, v));
+    _mm512_storeu_si512(ids + count, _mm512_maskz_compress_epi32(m, id));
+    return count + _mm_popcnt_u32(m);
 }
 
 #endif

@@ -6,6 +6,9 @@
 
 #include "../core/choose_tail.h"
 
+/* For each set of 8 lanes: its lanes, ascending, a byte each. */
+extern const uint64_t sl_packed_lanes[256];
+
 /* Infinite values stand in a sort key as +-2^1000. */
 #define SL_KEY_MOST 0x1p1000
 enum { SL_KEY_ID = 4095 }; /* the bits of a key that are the id */
@@ -29,7 +32,10 @@ struct sl_tile {
     int32_t slot[SL_TILE_ROWS];           /* which row of the block each is */
     const float *x_of[SL_TILE_ROWS];      /* what is scored: the logits as they are, or in x */
     const float *bias_of[SL_TILE_ROWS];   /* in bias, NaN made -inf */
-    float lanes[SL_TILE_ROWS][16];        /* greatest ranking value, or x, of each lane */
+    const float *v_of[SL_TILE_ROWS];      /* what ranks: x, or in s or v */
+    float most;                           /* greater ranking values count as this one */
+    float lanes[SL_TILE_ROWS][16];        /* greatest x or ranking value of each lane */
+    float sums[SL_TILE_ROWS][16];         /* of exp(x - max), of each lane */
     float max[SL_TILE_ROWS], sum[SL_TILE_ROWS]; /* of the softmax */
     float least[SL_TILE_ROWS];            /* at least 8 columns have it or more */
     int32_t kept[SL_TILE_ROWS][SL_MAX_GROUPS];

@@ -141,9 +141,11 @@ sluice_status sl_exchange_gather(sluice_context *context, int32_t channel, int32
 /* FNV-1a over what must be equal on all ranks. */
 static uint64_t mix(uint64_t hash, const void *data, size_t bytes)
 {
-    const unsigned char *at = data;
-    for (size_t i = 0; i < bytes; i++)
-        hash = (hash ^ at[i]) * 0x100000001B3U;
+    for (size_t i = 0; i < bytes; i++) {
+        unsigned char byte;
+        memcpy(&byte, (const char *)data + i, 1);
+        hash = (hash ^ byte) * 0x100000001B3U;
+    }
     return hash;
 }
 

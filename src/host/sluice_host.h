@@ -26,22 +26,22 @@ typedef struct sluice_plugin {
 } sluice_plugin;
 
 /* Loads a plugin. `name` is a path (with a slash), a file name, or a short name: "cpu" stands for
- * libsluice_cpu.so. NULL: the names in the environment's SLUICE_PLUGIN (a comma list, the first that
- * loads is taken), else "cpu". A name without a slash is looked for in the folders of
+ * libsluice_cpu.so. NULL: the names in the environment's SLUICE_PLUGIN (a comma list, the first
+ * that loads is taken), else "cpu". A name without a slash is looked for in the folders of
  * SLUICE_PLUGIN_PATH (a colon list), beside the program or library that holds this code, and in the
  * installed folder (SLUICE_PLUGIN_DIR at compile time). Neither variable is read in a set-uid
  * process. Opened with RTLD_NOW | RTLD_LOCAL.
  *
  * Refused before anything in it is called: another ABI major, a table shorter than this header's,
- * a missing function. `line` gets one line: what was chosen, its backend, version, ABI and path; or
+ * a missing function. `text` gets one line: what was chosen, its backend, version, ABI and path; or
  * why nothing was. UNAVAILABLE: not found or not loadable; UNSUPPORTED: found, but refused. Prints
  * nothing. */
-sluice_status sluice_host_load(const char *name, sluice_plugin *plugin, char *line,
-                               size_t line_size);
+sluice_status sluice_host_load(const char *name, sluice_plugin *plugin, char *text,
+                               size_t text_size);
 
 /* Is a table that the caller has already fit for use? For engines that open the library themselves.
- * UNSUPPORTED and the reason in `line` if not. */
-sluice_status sluice_host_check(const sluice_api *api, char *line, size_t line_size);
+ * UNSUPPORTED and the reason in `text` if not. */
+sluice_status sluice_host_check(const sluice_api *api, char *text, size_t text_size);
 
 /* An extension's table, or NULL where the plugin has none of that id. */
 const void *sluice_host_extension(const sluice_api *api, const char *id);

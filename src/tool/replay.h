@@ -94,7 +94,7 @@ void sl_world_finish(struct sl_world *world); /* reads counters, stats and share
 void sl_world_close(struct sl_world *world);
 
 /* replay_check.c: the same sums by a literal loop, without the plugin's dispatch and combine. */
-void sl_replay_literal(const struct sl_replay_case *c, const struct sl_world *plain, int32_t layer,
+void sl_replay_literal(const struct sl_replay_case *c, const struct sl_world *plain, int32_t number,
                        void *out);
 
 /* replay_report.c */

@@ -77,7 +77,8 @@ static int open_ids(struct sl_replay_case *c, char *err, size_t n)
         return sl_tool_error(err, n, "%s has ids: --weights must name their weights", o->input);
     if (sl_npy_load(o->weights, &r->weights_npy, err, n))
         return -1;
-    if (r->weights_npy.ndim != 3 || memcmp(r->weights_npy.shape, ids->shape, 3 * sizeof(int64_t)))
+    if (r->weights_npy.ndim != 3 ||
+        memcmp(r->weights_npy.shape, ids->shape, 3 * sizeof(int64_t)) != 0)
         return sl_tool_error(err, n, "%s has not the shape of %s", o->weights, o->input);
     r->all_ids = malloc(ids->count * sizeof *r->all_ids + 1);
     r->all_floats = malloc(ids->count * sizeof *r->all_floats + 1);

@@ -221,6 +221,7 @@ static bool make_room(struct sl_world_rank *rank, int64_t rows, size_t row_bytes
 {
     if (rows <= rank->room)
         return true;
+    row_bytes += 1; /* never nothing */
     free(rank->in);
     free(rank->out);
     free(rank->row_slot);
@@ -420,7 +421,7 @@ static bool open_buffers(struct sl_world_rank *rank)
     size_t tokens = (size_t)world->tokens, k = (size_t)c->router.top_k;
     size_t f = (size_t)c->router.shared, columns = k + (size_t)c->fused;
     struct sl_expert_shape shape = expert_shape(c);
-    size_t local = (size_t)(slots_of(world) + c->fused);
+    size_t local = (size_t)slots_of(world) + (size_t)c->fused;
     rank->ids = malloc(tokens * k * sizeof(int32_t));
     rank->recorder = malloc(tokens * k * sizeof(int32_t));
     rank->slots = malloc(tokens * columns * sizeof(int32_t));
@@ -570,8 +571,8 @@ static void check_shared(struct sl_world *world, const struct sl_world_rank *ran
     for (int32_t l = 0; fresh && l < c->layers; l++)
         for (int32_t j = 0; j < c->fused; j++) {
             sl_expert_draw(&shape, c->options->seed, l, c->router.experts + j, fresh);
-            size_t row = (size_t)(slots_of(world) + j);
-            if (memcmp(fresh, rank->weights[l] + row * floats, floats * sizeof *fresh))
+            size_t row = (size_t)slots_of(world) + (size_t)j;
+            if (memcmp(fresh, rank->weights[l] + row * floats, floats * sizeof *fresh) != 0)
                 world->shared_changed++;
         }
     free(fresh);

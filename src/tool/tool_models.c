@@ -4,8 +4,8 @@
 
 /* source: the checkpoint, and where its shape was read if not in the checkpoint itself. Ways of
  * choosing: the models' code in transformers; the epsilons stand only there. A field left out is 0:
- * no zero experts, no shared expert, softmax, no bias, group value `max`, no renormalisation, shared
- * weight one, weight on the output. */
+ * no zero experts, no shared expert, softmax, no bias, group value `max`, no renormalisation,
+ * shared weight one, weight on the output. */
 const struct sl_model sl_models[] = {
     {
         .name = "deepseek-v3",

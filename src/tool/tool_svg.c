@@ -73,10 +73,13 @@ static void measure_layer(struct drawing *d, int32_t layer)
 static double round_scale(double x)
 {
     static const double steps[] = {1.5, 2, 2.5, 3, 4, 5, 6, 8, 10};
-    for (double unit = 1;; unit *= 10)
+    double unit = 1;
+    for (;;) {
         for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
             if (steps[i] * unit >= x)
                 return steps[i] * unit;
+        unit *= 10;
+    }
 }
 
 static void measure(struct drawing *d)
@@ -225,8 +228,8 @@ static void put_hottest(const struct drawing *d)
     (void)fprintf(d->out,
                   "<rect x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" height=\"%.2f\" rx=\"1.5\" "
                   "fill=\"none\" stroke=\"" INK "\" stroke-width=\"1.6\"/>\n",
-                  LEFT + d->hot_rank / d->bin * cell - pad, TOP + d->hot_layer * d->row - pad,
-                  cell + 2 * pad, d->row + 2 * pad);
+                  LEFT + (double)(d->hot_rank / d->bin) * cell - pad,
+                  TOP + d->hot_layer * d->row - pad, cell + 2 * pad, d->row + 2 * pad);
 }
 
 /* The smallest of 1, 2, 4, 5, 8, 10, 16 … whose labels have room. */
@@ -316,13 +319,14 @@ static void put_legend(const struct drawing *d)
         "stroke=\"" RULE "\"/>\n<text x=\"%d\" y=\"%.2f\">load of a rank over the mean of "
         "its layer</text>\n<g text-anchor=\"middle\">\n<text x=\"%d\" y=\"%.2f\">0</text>\n",
         X - 1, y - 0.5, COLOURS * BAR + 1, HEIGHT + 1, right + 30, y + 10, X, y + 29);
-    for (double mark = 1; mark <= d->scale;
-         mark = mark * 2 > d->scale * 0.75 && mark < d->scale ? d->scale : mark * 2) {
+    double mark = 1;
+    while (mark <= d->scale) {
         double x = X + (index_of(d, mark) + 0.5) * BAR;
         (void)fprintf(f,
                       "<path stroke=\"" INK "\" d=\"M%.2f %.2fv5\"/>\n"
                       "<text x=\"%.2f\" y=\"%.2f\">%g×</text>\n",
                       x, y + HEIGHT, x, y + 29, mark);
+        mark = mark * 2 > d->scale * 0.75 && mark < d->scale ? d->scale : mark * 2;
     }
     (void)fputs("</g>\n", f);
     if (d->busy == d->h->layers)
