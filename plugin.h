@@ -46,8 +46,8 @@
  * Words: E routed ("logical") experts, Z zero experts, K choices a token, F shared experts that
  * ride as slots, W ranks, N routed slots a rank, P = N * W physical experts, L = N + F local slots
  * a rank, T tokens of this call, H elements of a token's row. Physical expert p lives on rank
- * p / N. Slot id = rank * L + local slot; this is what dispatch speaks. Recorder id = physical expert,
- * never a shared slot; this is what counting speaks.
+ * p / N. Slot id = rank * L + local slot; this is what dispatch speaks. Recorder id = physical
+ * expert, never a shared slot; this is what counting speaks.
  */
 #ifndef SLUICE_PLUGIN_H
 #define SLUICE_PLUGIN_H
@@ -577,21 +577,23 @@ typedef struct sluice_api {
      * capturable. SEND: moves the rows of the same ids, num_valid and lane; a rank whose outputs
      * are too small still takes part, and all ranks get INVALID naming it and may repeat SEND. Both
      * need USE_EXACT.
-     * FIXED (USE_FIXED): one call, nothing on the host; outputs hold
-     * needs.fixed_rows rows, of which slot_starts[L] are used. What exceeds a capacity is dropped
-     * and reported: all ranks get OVERFLOW (from the next host call, where a device runs it), which
-     * is a result and no failure: the handle is valid, every rank goes on to combine, and that
-     * gives NaN for the tokens hit. The fault record has rank, had and needed. [capture] Slot ids
-     * outside [0, W * L) and of dead ranks send nothing and are counted as rejected. Errors:
-     * INVALID, UNSUPPORTED (not asked for at open), STALE (SEND with another handle),
+     * FIXED (USE_FIXED): one call, nothing on the host; outputs hold needs.fixed_rows rows, of
+     * which slot_starts[L] are used (GROUPED), or slot_counts[s] of each slot (STRIDED; the rows
+     * behind them are left as they were). What exceeds a capacity is dropped and reported: all
+     * ranks get OVERFLOW (from the next host call, where a device runs it), which is a result and
+     * no failure: the handle is valid, every rank goes on to combine, and that gives NaN for the
+     * tokens hit. The fault record has rank, had and needed. [capture]
+     * Slot ids outside [0, W * L) and of dead ranks send nothing and are counted as rejected.
+     * Errors: INVALID, UNSUPPORTED (not asked for at open), STALE (SEND with another handle),
      * NOT_CAPTURABLE, PEER_LOST, MISMATCH, CANCELLED, NOT_READY, OVERFLOW. [hot] */
     sluice_status (*dispatch)(sluice_context *context, const sluice_dispatch_args *args);
 
     /* Brings expert outputs home: out[t] = sum over columns, ascending, of weight * row in f32, one
      * fused multiply-add a column, + zero_weight * x, * scale, rounded once to the dtype. Weight is
-     * 1 for a layer with weight_on INPUT. No valid choice: 0. Order of the sum: sluice_transport.
-     * combine_order. Collective. Errors: INVALID, STALE (the lane has dispatched again, or ranks
-     * were set), PEER_LOST, MISMATCH, CANCELLED, NOT_READY. [hot] [capture] */
+     * 1 for a layer with weight_on INPUT. No valid choice: 0. The order of the sum is
+     * sluice_transport's combine_order. Collective. [hot] [capture]
+     * Errors: INVALID, STALE (the lane has dispatched again, or ranks were set), PEER_LOST,
+     * MISMATCH, CANCELLED, NOT_READY. */
     sluice_status (*combine)(sluice_context *context, const sluice_combine_args *args);
 
     /* The table of an extension, e.g. "sluice.route/1" (abi/ext), or NULL if this code has none of

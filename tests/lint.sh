@@ -28,8 +28,9 @@ judge "file names that occur twice" \
         sed 's|.*/||' | sort | uniq -d)"
 judge "marks left behind" \
     "$(printf '%s\n' "$ours" | xargs -r grep -InE '\b(T[O]DO|F[I]XME|X[X]X|H[A]CK)\b' | cut -c1-160)"
+# plugin.h is one file so that an engine can copy it.
 judge "sources over 600 lines" \
-    "$(printf '%s\n' "$sources" | xargs -r wc -l | awk '$2 != "total" && $1 > 600 { print $2, $1 }')"
+    "$(printf '%s\n' "$sources" | grep -v '^plugin\.h$' | xargs -r wc -l | awk '$2 != "total" && $1 > 600 { print $2, $1 }')"
 judge "source lines over 100 characters" \
     "$(printf '%s\n' "$sources" | xargs -r awk 'length > 100 { print FILENAME ":" FNR }')"
 judge "files over 1 MB" "$(printf '%s\n' "$all" | xargs -r du -k | awk '$1 > 1024 { print $2 }')"
@@ -47,8 +48,12 @@ judge "includes against the direction of the house" "$(
 
 tidy() {
     local extra=
+    case $1 in
     # The loader and the command read the environment; only the plugin must not.
-    case $1 in src/host/* | src/tool/* | abi/*) extra=--checks=-concurrency-mt-unsafe ;; esac
+    src/host/* | src/tool/* | abi/*) extra=--checks=-concurrency-mt-unsafe ;;
+    # Offsets inside a tile of a few rows; macros over registers, whose arguments are names.
+    src/cpu/cpu_choose*) extra=--checks=-bugprone-implicit-widening-of-multiplication-result,-bugprone-macro-parentheses ;;
+    esac
     if out=$(clang-tidy --quiet $extra "$1" -- -std=c11 -D_POSIX_C_SOURCE=200809L -I. -Isrc 2>&1); then
         echo ok
     else

@@ -31,6 +31,7 @@ struct channel {
     pthread_mutex_t lock;
     pthread_cond_t change;
     struct seat *seats;  /* [ranks] */
+    int32_t copying;     /* ranks that read others' buffers now */
     uint64_t failed_era; /* the era whose verdict stands, 0: none */
     sluice_status verdict;
     int32_t lost;
@@ -40,6 +41,7 @@ struct channel {
 struct message {
     struct message *next;
     int32_t channel;
+    uint64_t era; /* of its owner: only messages of one era meet */
     int32_t from, to, receives;
     size_t bytes;
     const void *out;
@@ -100,13 +102,15 @@ static sluice_status condemn(struct channel *channel, const struct seat *own, sl
     return status;
 }
 
-/* Has every rank posted meeting `post`, or finished it? -1, or the lowest that has not. */
+/* Has every rank posted this meeting, or finished it? -1, or the lowest that has not. A cancelled
+ * rank leaves, and its buffers with it. */
 static int32_t missing(const struct sluice_comm_threads *group, const struct channel *channel,
                        const struct seat *own, bool done)
 {
     for (int32_t r = 0; r < group->ranks; r++) {
         const struct seat *seat = &channel->seats[r];
-        if (seat->era != own->era || (done ? seat->done : seat->posts) < own->posts)
+        if (seat->era != own->era || (done ? seat->done : seat->posts) < own->posts ||
+            (!done && seat->cancelled))
             return r;
     }
     return -1;
@@ -187,13 +191,18 @@ static sluice_status hold(struct member *member, int32_t number, const struct me
             status = condemn(channel, own, SLUICE_MISMATCH, other, peer);
     }
     if (!status) {
+        channel->copying++;
         pthread_mutex_unlock(&channel->lock);
         copy_in(group, channel, member->rank, meeting);
         pthread_mutex_lock(&channel->lock);
+        channel->copying--;
         own->done = own->posts;
         (void)pthread_cond_broadcast(&channel->change);
         status = meet(group, channel, own, true, deadline, peer);
     }
+    /* Who fails must not leave while another still copies from it: a copy ends by itself. */
+    while (status && channel->copying)
+        pthread_cond_wait(&channel->change, &channel->lock);
     pthread_mutex_unlock(&channel->lock);
     return status;
 }
@@ -245,11 +254,12 @@ static sluice_status post(struct member *member, int32_t number, struct message 
     message->owner = member->rank;
     message->channel = number;
     pthread_mutex_lock(&channel->lock);
+    message->era = channel->seats[member->rank].era;
     struct message **tail = &channel->messages, *other = NULL;
     for (; *tail; tail = &(*tail)->next) {
         struct message *m = *tail;
         if (!other && !m->done && m->from == want.from && m->to == want.to &&
-            m->receives != want.receives)
+            m->receives != want.receives && m->era == message->era)
             other = m;
     }
     *tail = message;
@@ -303,15 +313,20 @@ static sluice_status poll_message(void *user, uint64_t request, int32_t *done)
     return status;
 }
 
-static void cancel_one(struct channel *channel, int32_t rank)
+static void end_messages(struct channel *channel, int32_t rank)
 {
-    pthread_mutex_lock(&channel->lock);
-    channel->seats[rank].cancelled = true;
     for (struct message *m = channel->messages; m; m = m->next)
         if (!m->done && m->owner == rank) {
             m->done = 1;
             m->status = SLUICE_CANCELLED;
         }
+}
+
+static void cancel_one(struct channel *channel, int32_t rank)
+{
+    pthread_mutex_lock(&channel->lock);
+    channel->seats[rank].cancelled = true;
+    end_messages(channel, rank);
     (void)pthread_cond_broadcast(&channel->change);
     pthread_mutex_unlock(&channel->lock);
 }
@@ -320,6 +335,7 @@ static void resume_one(struct channel *channel, int32_t rank)
 {
     pthread_mutex_lock(&channel->lock);
     struct seat *own = &channel->seats[rank];
+    end_messages(channel, rank);
     *own = (struct seat){.era = own->era + 1};
     (void)pthread_cond_broadcast(&channel->change);
     pthread_mutex_unlock(&channel->lock);

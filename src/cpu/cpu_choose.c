@@ -44,8 +44,8 @@ int sl_choose_best_level(void)
     uint32_t a, b, c, d;
     if (!__get_cpuid(1, &a, &b, &c, &d))
         return SL_LEVEL_PORTABLE;
-    if (!has(c, LEAF1_ECX_FMA | LEAF1_ECX_POPCNT | LEAF1_ECX_OSXSAVE | LEAF1_ECX_AVX |
-                    LEAF1_ECX_F16C))
+    if (!has(c,
+             LEAF1_ECX_FMA | LEAF1_ECX_POPCNT | LEAF1_ECX_OSXSAVE | LEAF1_ECX_AVX | LEAF1_ECX_F16C))
         return SL_LEVEL_PORTABLE;
     uint32_t kept = kept_registers();
     if (!has(kept, KEEPS_AVX) || !__get_cpuid_count(7, 0, &a, &b, &c, &d))
@@ -61,8 +61,7 @@ int sl_choose_best_level(void)
 static bool is_narrow(const struct sl_rule *rule)
 {
     return rule->columns <= 16 && rule->zero_experts == 0 && rule->top_k <= 8 &&
-           rule->groups == 1 && rule->bias_rows == 1 &&
-           rule->shared_weight != SLUICE_SHARED_JOINT;
+           rule->groups == 1 && rule->bias_rows == 1 && rule->shared_weight != SLUICE_SHARED_JOINT;
 }
 
 sl_choose_fn *sl_choose_pick(const struct sl_rule *rule, int level)

@@ -10,10 +10,11 @@ enum { SL_FEW_ROWS = 4 };
 /* column[j], lane i, is row i's number j, for j below `columns`, a multiple of 4. */
 SL_SIMD void sl_columns(const float *row, int32_t stride, int32_t columns, vf *column)
 {
+    int64_t wide = stride;
     for (int32_t c = 0; c < columns; c += 4, row += 4) {
         for (int32_t i = 0; i < 4; i++)
-            column[c + i] = vf_load_quads(row + i * stride, row + (4 + i) * stride,
-                                          row + (8 + i) * stride, row + (12 + i) * stride);
+            column[c + i] = vf_load_quads(row + i * wide, row + (4 + i) * wide,
+                                          row + (8 + i) * wide, row + (12 + i) * wide);
         vf_transpose_quads(column + c);
     }
 }

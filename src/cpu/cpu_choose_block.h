@@ -44,8 +44,8 @@ SL_SIMD void sl_add_row(const struct sl_rule *rule, const struct sl_choose_io *i
     tile->bias_of[row] = tile->bias + own;
     if (bias && (rule->bias_rows > 1 || row == 0))
         sl_read_bias(rule, bias, tile->bias + own);
-    tile->x_of[row] = sl_read_x(rule, io, first + i, tile->bias + own,
-                                tile->x + row * tile->padded);
+    tile->x_of[row] =
+        sl_read_x(rule, io, first + i, tile->bias + own, tile->x + row * tile->padded);
 }
 
 SL_SIMD void sl_choose_block(const struct sl_rule *rule, const struct sl_choose_io *io,

@@ -39,8 +39,8 @@ SL_SIMD vf vf_exp_minus(vf x)
     return vf_exp_end(vf_fnma(n, vf_set(SL_LN2_LO), r), t);
 }
 
-/* exp(x - max) for the softmax's max, which no x exceeds but +inf, which is then FLT_MAX; 0 for NaN:
- * max and min give their second operand then. */
+/* exp(x - max) for the softmax's max, which no x exceeds but +inf, which is then FLT_MAX; 0 for
+ * NaN: max and min give their second operand then. */
 SL_SIMD vf vf_exp_below(vf x, vf max)
 {
     return vf_exp_inside(vf_min(vf_max(vf_sub(x, max), vf_set(SL_EXP_LEAST)), vf_set(0.0f)));

@@ -12,8 +12,8 @@ struct sl_narrow_best {
     vi id[SL_NARROW_K];
 };
 
-/* The first `rows` of 16 rows into column vectors, a row's columns in fours. What is beyond the last
- * column or row is 0. */
+/* The first `rows` of 16 rows into column vectors, a row's columns in fours. What is beyond the
+ * last column or row is 0. */
 SL_SIMD void sl_narrow_load(const struct sl_rule *rule, const struct sl_choose_io *io, int64_t t,
                             int32_t rows, vf *column)
 {
@@ -23,8 +23,8 @@ SL_SIMD void sl_narrow_load(const struct sl_rule *rule, const struct sl_choose_i
     if (io->logit_type != SL_F32 || rows < 16 || rule->columns % 4 != 0) {
         for (int32_t i = 0; i < 16; i++) {
             const char *row = (const char *)io->logits + (t + i) * stride * size;
-            vf_store(copy + 16 * i, i < rows ? vf_load_row(row, io->logit_type, 0, rule->columns)
-                                             : vf_set(0.0f));
+            vf_store(copy + 16 * i,
+                     i < rows ? vf_load_row(row, io->logit_type, 0, rule->columns) : vf_set(0.0f));
         }
         x = copy;
         stride = 16;
@@ -158,9 +158,8 @@ SL_SIMD void sl_narrow_rows(const struct sl_rule *rule, const struct sl_choose_i
 }
 
 /* Two of eight, the commonest; with the numbers known everything stays in registers. */
-SL_SIMD_STEP void sl_narrow_rows_8_2(const struct sl_rule *rule,
-                                              const struct sl_choose_io *io, int64_t t,
-                                              int32_t rows, int32_t *ids, float *weights)
+SL_SIMD_STEP void sl_narrow_rows_8_2(const struct sl_rule *rule, const struct sl_choose_io *io,
+                                     int64_t t, int32_t rows, int32_t *ids, float *weights)
 {
     struct sl_rule known = *rule;
     known.columns = 8;

@@ -121,8 +121,8 @@ SL_SIMD void sl_sort_many(const struct sl_candidates *from, int32_t top_k, int32
 }
 
 /* top_k ids of the field, in descending order, -1 at the end; written in eights. */
-SL_SIMD_STEP void sl_best(const struct sl_field *field, int32_t top_k,
-                                   struct sl_candidates *room, int32_t *ids)
+SL_SIMD_STEP void sl_best(const struct sl_field *field, int32_t top_k, struct sl_candidates *room,
+                          int32_t *ids)
 {
     if (top_k <= 8) {
         sl_collect(field, vf_eighth(sl_lane_greatest(field)), room);
@@ -148,7 +148,7 @@ SL_SIMD void sl_pad_ids(int32_t *ids, int32_t found, int32_t k)
 
 /* As many from each group, group by group. */
 SL_SIMD_STEP void sl_best_even(const struct sl_rule *rule, struct sl_field *field,
-                                        struct sl_candidates *room, int32_t *ids)
+                               struct sl_candidates *room, int32_t *ids)
 {
     int32_t each = rule->top_k / rule->groups, found = 0;
     int32_t own[SL_MAX_K];
@@ -163,8 +163,8 @@ SL_SIMD_STEP void sl_best_even(const struct sl_rule *rule, struct sl_field *fiel
     sl_pad_ids(ids, found, rule->top_k);
 }
 
-/* value[g] of 8 groups from g on, from u, which is -inf where nothing can be chosen; -inf beyond the
- * last group. `width` is the group's size, a constant where it can be, as may be `groups`. */
+/* value[g] of 8 groups from g on, from u, which is -inf where nothing can be chosen; -inf beyond
+ * the last group. `width` is the group's size, a constant where it can be, as may be `groups`. */
 SL_SIMD void sl_group_values(const float *u, int32_t g, int32_t groups, int32_t width, bool both,
                              float *value)
 {

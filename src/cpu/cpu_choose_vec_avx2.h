@@ -168,7 +168,8 @@ SL_SIMD vf vf_copysign(vf a, vf b)
  * The low bits of t are n; 2 * 127 is added to it by the caller. */
 SL_SIMD __m256 sl_scale(__m256 p, __m256i t)
 {
-    __m256i half = _mm256_and_si256(_mm256_slli_epi32(t, 22), _mm256_set1_epi32((int32_t)0xFF800000U));
+    __m256i half =
+        _mm256_and_si256(_mm256_slli_epi32(t, 22), _mm256_set1_epi32((int32_t)0xFF800000U));
     __m256i rest = _mm256_sub_epi32(_mm256_slli_epi32(t, 23), half);
     p = _mm256_mul_ps(p, _mm256_castsi256_ps(half));
     return _mm256_mul_ps(p, _mm256_castsi256_ps(rest));
@@ -520,8 +521,8 @@ SL_SIMD void vk_exchange(vk *a, vk *b)
 /* Any lane of a greater than the same lane of b. */
 SL_SIMD bool vk_any_greater(vk a, vk b)
 {
-    __m256d more = _mm256_or_pd(_mm256_cmp_pd(a.a, b.a, _CMP_GT_OQ),
-                                _mm256_cmp_pd(a.b, b.b, _CMP_GT_OQ));
+    __m256d more =
+        _mm256_or_pd(_mm256_cmp_pd(a.a, b.a, _CMP_GT_OQ), _mm256_cmp_pd(a.b, b.b, _CMP_GT_OQ));
     return _mm256_movemask_pd(more) != 0;
 }
 

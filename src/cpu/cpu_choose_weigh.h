@@ -6,8 +6,8 @@
 
 /* Sixteen choices at `at` of chosen: their scores, 0 for none; what is none gets the id -1. lane:
  * the column of each choice in its row. */
-SL_SIMD vf sl_scores_at(const struct sl_rule *rule, struct sl_chosen *chosen, int32_t at,
-                        vm in_row, vf max, vf sum)
+SL_SIMD vf sl_scores_at(const struct sl_rule *rule, struct sl_chosen *chosen, int32_t at, vm in_row,
+                        vf max, vf sum)
 {
     vi id = vi_load(chosen->ids + at);
     vf x = vf_clean(vf_load(chosen->x + at));
@@ -107,7 +107,7 @@ SL_SIMD void sl_gates(const struct sl_rule *rule, const struct sl_choose_io *io,
 /* Weights of all rows of the block, and the outputs. Scores only with JOINT: sl_tail does the rest,
  * row by row. */
 SL_SIMD_STEP void sl_weigh(const struct sl_rule *rule, const struct sl_choose_io *io, int64_t first,
-                      int32_t count, struct sl_chosen *chosen, const struct sl_choices *out)
+                           int32_t count, struct sl_chosen *chosen, const struct sl_choices *out)
 {
     struct sl_rule scores_only = *rule;
     struct sl_choose_io io_of_scores = *io;

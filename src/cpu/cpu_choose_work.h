@@ -29,15 +29,15 @@ struct sl_candidates {
  * those beyond the last column are -inf. */
 struct sl_tile {
     int32_t rows, padded;
-    int32_t slot[SL_TILE_ROWS];           /* which row of the block each is */
-    const float *x_of[SL_TILE_ROWS];      /* what is scored: the logits as they are, or in x */
-    const float *bias_of[SL_TILE_ROWS];   /* in bias, NaN made -inf */
-    const float *v_of[SL_TILE_ROWS];      /* what ranks: x, or in s or v */
-    float most;                           /* greater ranking values count as this one */
-    float lanes[SL_TILE_ROWS][16];        /* greatest x or ranking value of each lane */
-    float sums[SL_TILE_ROWS][16];         /* of exp(x - max), of each lane */
+    int32_t slot[SL_TILE_ROWS];         /* which row of the block each is */
+    const float *x_of[SL_TILE_ROWS];    /* what is scored: the logits as they are, or in x */
+    const float *bias_of[SL_TILE_ROWS]; /* in bias, NaN made -inf */
+    const float *v_of[SL_TILE_ROWS];    /* what ranks: x, or in s or v */
+    float most;                         /* greater ranking values count as this one */
+    float lanes[SL_TILE_ROWS][16];      /* greatest x or ranking value of each lane */
+    float sums[SL_TILE_ROWS][16];       /* of exp(x - max), of each lane */
     float max[SL_TILE_ROWS], sum[SL_TILE_ROWS]; /* of the softmax */
-    float least[SL_TILE_ROWS];            /* at least 8 columns have it or more */
+    float least[SL_TILE_ROWS];                  /* at least 8 columns have it or more */
     int32_t kept[SL_TILE_ROWS][SL_MAX_GROUPS];
     float group[SL_TILE_ROWS][SL_MAX_GROUPS];
     float x[SL_TILE_ROOM];

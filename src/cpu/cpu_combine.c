@@ -426,7 +426,7 @@ static sluice_status run_per_rank(struct call *call, const struct sl_header *hea
     return SLUICE_OK;
 }
 
-/* -------------------------------------------------------------------------------------- the call */
+/* -------------------------------------------------------------------------------- the call */
 
 static void tally_moved(const struct call *call, bool exact)
 {

@@ -194,6 +194,22 @@ static bool start_ranks(sluice_context *context)
     return true;
 }
 
+static sluice_status make_layers(sluice_context *context, const sluice_config *config,
+                                 const struct sl_text *text, int32_t *slots)
+{
+    sluice_status status = SLUICE_OK;
+    for (int32_t i = 0; !status && i < config->layer_count; i++)
+        status = make_layer(text, config, i, context->ranks, &context->layers[i], &slots[i]);
+    for (int32_t i = 0; !status && i < config->layer_count; i++)
+        status = check_bank(text, config, i, context->layers, slots);
+    for (int32_t i = 0; !status && i < config->layer_count; i++) {
+        struct sl_layer *layer = &context->layers[i];
+        layer->bank = &context->banks[layer->bank_index];
+        layer->bank->shape = shape_of(layer, slots[i], context->ranks, context->rank);
+    }
+    return status;
+}
+
 static sluice_status start_layers(sluice_context *context, const sluice_config *config,
                                   const struct sl_text *text)
 {
@@ -201,18 +217,10 @@ static sluice_status start_layers(sluice_context *context, const sluice_config *
     context->layers = sl_alloc(context, (size_t)count * sizeof *context->layers, SLUICE_MEM_STATE);
     context->banks = sl_alloc(context, (size_t)count * sizeof *context->banks, SLUICE_MEM_STATE);
     int32_t *slots = sl_alloc(context, (size_t)count * sizeof *slots, SLUICE_MEM_SCRATCH);
-    sluice_status status = SLUICE_OK;
-    if (!context->layers || !context->banks || !slots)
-        status = sl_text_fail(text, SLUICE_NO_MEMORY, "no memory for %d layers", count);
-    for (int32_t i = 0; !status && i < count; i++)
-        status = make_layer(text, config, i, context->ranks, &context->layers[i], &slots[i]);
-    for (int32_t i = 0; !status && i < count; i++)
-        status = check_bank(text, config, i, context->layers, slots);
-    for (int32_t i = 0; !status && i < count; i++) {
-        struct sl_layer *layer = &context->layers[i];
-        layer->bank = &context->banks[layer->bank_index];
-        layer->bank->shape = shape_of(layer, slots[i], context->ranks, context->rank);
-    }
+    bool room = context->layers && context->banks && slots;
+    sluice_status status =
+        room ? make_layers(context, config, text, slots)
+             : sl_text_fail(text, SLUICE_NO_MEMORY, "no memory for %d layers", count);
     sl_free(context, slots, (size_t)count * sizeof *slots, SLUICE_MEM_SCRATCH);
     return status;
 }

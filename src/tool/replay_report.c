@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../../abi/ext/device.h"
 #include "replay.h"
 #include "tool_file.h"
 #include "tool_json.h"
@@ -69,9 +70,22 @@ static void print_operations(const struct sl_world *world)
                    (unsigned long long)world->stats.calls[op],
                    (double)world->stats.nanoseconds[op] / 1000.0 / (double)world->stats.calls[op],
                    (unsigned long long)world->stats.rejected[op]);
-    printf("moved between ranks: dispatch %.1f MB (%.1f of payload), combine %.1f MB\n",
+    printf("(dispatch and combine: with the wait for the slowest rank's experts)\n"
+           "moved between ranks: dispatch %.1f MB (%.1f of payload), combine %.1f MB\n",
            (double)world->stats.dispatch_moved / 1e6, (double)world->stats.dispatch_useful / 1e6,
            (double)world->stats.combine_moved / 1e6);
+}
+
+/* " (portable, the ranks avx512)": on which code paths the two worlds ran. */
+static void name_paths(const struct sl_world *world, char *text, size_t n)
+{
+    const sluice_device_api *device = world->api->extension(SLUICE_EXT_DEVICE);
+    if (!SLUICE_HAS(device, sluice_device_api, paths) || !device->paths()[0])
+        return;
+    const char *const *path = device->paths(), *slowest = path[0];
+    while (path[1])
+        path++;
+    (void)snprintf(text, n, " (%s code, the ranks %s)", slowest, *path);
 }
 
 void sl_replay_print(const struct sl_replay_case *c, const struct sl_world *world,
@@ -90,10 +104,12 @@ void sl_replay_print(const struct sl_replay_case *c, const struct sl_world *worl
            (long long)v->choices, (long long)v->counted, (long long)(v->counted - v->choices),
            (unsigned long long)world->shared_changed);
     const char *how = o->combine_order == SLUICE_COMBINE_EXACT ? "bit-equal" : "equal to rounding";
+    char paths[80] = "";
+    name_paths(world, paths, sizeof paths);
     if (v->good)
-        printf("OK: %lld outputs on %d ranks, each %s to 1 rank without balancing and to a plain "
+        printf("OK: %lld outputs on %d ranks, each %s to 1 rank without balancing%s and to a plain "
                "loop\n",
-               (long long)v->tokens, o->ranks, how);
+               (long long)v->tokens, o->ranks, how, paths);
     else
         printf("FAILED: of %lld outputs %lld differ from 1 rank, %lld from a plain loop; %lld "
                "experts miscounted\n",

@@ -1,359 +1,23 @@
-/* Ranks as threads, each with a context of its own, serving a step through every operation. */
+/* Ranks as threads, each with a context of its own. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "../../abi/ext/device.h"
 #include "../../abi/ext/load.h"
-#include "../../abi/ext/placement.h"
-#include "../../abi/ext/route.h"
 #include "../comm/comm_threads.h"
-#include "replay.h"
+#include "replay_rank.h"
 #include "tool_file.h"
-
-struct sl_world_rank {
-    struct sl_world *world;
-    int32_t number;
-    sluice_context *context;
-    sluice_status status;
-    char error[600];
-    float **weights; /* [layers] of [L][floats of an expert] */
-    int32_t *holds;  /* [L] */
-    /* of one layer's call */
-    int32_t *ids, *slots, *recorder, *row_slot;
-    float *route_weights, *shared_weights, *zero_weight, *slot_weights;
-    char *in, *out;
-    int64_t room; /* rows of in, out and row_slot */
-    int32_t step;
-    bool changes;
-};
-
-/* A tensor with room for its shape. */
-struct tensor {
-    sluice_tensor t;
-    int64_t shape[2];
-};
-
-static const sluice_dtype F32 = {SLUICE_FLOAT, 32, 1}, I32 = {SLUICE_INT, 32, 1},
-                          BF16 = {SLUICE_BFLOAT, 16, 1};
-
-static const sluice_tensor *tensor(struct tensor *at, void *data, sluice_dtype dtype, int64_t rows,
-                                   int64_t columns)
-{
-    at->shape[0] = rows;
-    at->shape[1] = columns;
-    at->t = (sluice_tensor){.data = data,
-                            .device = {SLUICE_CPU, 0},
-                            .ndim = columns ? 2 : 1,
-                            .dtype = dtype,
-                            .shape = at->shape};
-    return &at->t;
-}
-
-static bool ok(struct sl_world_rank *rank, const char *what, int32_t layer, sluice_status status)
-{
-    if (status == SLUICE_OK)
-        return true;
-    char text[512] = "";
-    if (rank->context)
-        (void)rank->world->api->last_error(rank->context, text, sizeof text);
-    rank->status = status;
-    (void)snprintf(rank->error, sizeof rank->error, "rank %d, layer %d, %s: %s", rank->number,
-                   layer, what, text);
-    return false;
-}
-
-static int32_t slots_of(const struct sl_world *world)
-{
-    return world->plain ? world->replay->router.experts : world->replay->slots;
-}
-
-static struct sl_expert_shape expert_shape(const struct sl_replay_case *c)
-{
-    return (struct sl_expert_shape){c->options->hidden, c->options->width, c->options->bf16};
-}
-
-/* ------------------------------------------------------------------------------------ weights */
-
-static const sluice_placement_api *placement_of(const struct sl_world *world)
-{
-    return world->api->extension(SLUICE_EXT_PLACEMENT);
-}
-
-/* Writes expert weights into the given local rows, by what the plugin says they hold. */
-static bool load_rows(struct sl_world_rank *rank, int32_t layer, int32_t count, float *data)
-{
-    const struct sl_world *world = rank->world;
-    const struct sl_replay_case *c = world->replay;
-    int32_t local = slots_of(world) + c->fused;
-    struct sl_expert_shape shape = expert_shape(c);
-    if (!ok(rank, "placement rows", layer,
-            placement_of(world)->rows(rank->context, layer, rank->number, rank->holds, local)))
-        return false;
-    for (int32_t row = 0; row < count; row++) {
-        int32_t held = rank->holds[row];
-        if (held == SLUICE_ROW_EMPTY)
-            continue;
-        int32_t expert = held >= 0 ? held : c->router.experts + SLUICE_ROW_SHARED(0) - held;
-        sl_expert_draw(&shape, c->options->seed, layer, expert,
-                       data + (size_t)row * sl_expert_floats(&shape));
-    }
-    return true;
-}
-
-/* Takes a new placement and rewrites weights only through the views: shared rows stay. */
-static bool change_layer(struct sl_world_rank *rank, int32_t layer)
-{
-    struct sl_world *world = rank->world;
-    const struct sl_replay_case *c = world->replay;
-    struct sl_expert_shape shape = expert_shape(c);
-    int32_t slots = slots_of(world), physical = slots * world->ranks;
-    int64_t floats = (int64_t)sl_expert_floats(&shape);
-    struct tensor whole;
-    sluice_param param = {.struct_size = sizeof param,
-                          .name = "experts",
-                          .tensor =
-                              tensor(&whole, rank->weights[layer], F32, slots + c->fused, floats),
-                          .role = SLUICE_ROLE_EXPERT};
-    sluice_param *params[] = {&param};
-    sluice_weights_args args = {
-        .struct_size = sizeof args, .layer = layer, .params = params, .param_count = 1};
-    if (!ok(rank, "get_moe_weights", layer, world->api->get_moe_weights(rank->context, &args)) ||
-        !ok(rank, "placement set", layer,
-            placement_of(world)->set(rank->context, layer,
-                                     c->maps[1] + (size_t)layer * (size_t)physical, physical, 0,
-                                     NULL)))
-        return false;
-    return load_rows(rank, layer, (int32_t)param.view.shape[0], param.view.data);
-}
-
-/* --------------------------------------------------------------------------------- one layer */
-
-struct slice {
-    const struct sl_replay_case *c;
-    const struct sl_replay_input *in;
-    int64_t first, tokens; /* this rank's rows of the step */
-    int32_t columns;       /* K + F */
-};
-
-static bool choose(struct sl_world_rank *rank, int32_t layer, const struct slice *s)
-{
-    struct tensor logits, bias, gates, ids, weights, shared, zero;
-    const struct sl_replay_case *c = s->c;
-    int32_t f = c->router.shared, k = c->router.top_k;
-    sluice_topk_args args = {.struct_size = sizeof args,
-                             .layer = layer,
-                             .logits = tensor(&logits, s->in->logits + s->first * c->columns, F32,
-                                              s->tokens, c->columns),
-                             .ids = tensor(&ids, rank->ids, I32, s->tokens, k),
-                             .weights = tensor(&weights, rank->route_weights, F32, s->tokens, k)};
-    if (c->router.bias_use != SLUICE_BIAS_NONE)
-        args.bias = tensor(&bias, c->bias, F32, c->columns, 0);
-    if (s->in->shared_logits) {
-        args.shared_logits = tensor(&gates, s->in->shared_logits + s->first * f, F32, s->tokens, f);
-        args.shared_weights = tensor(&shared, rank->shared_weights, F32, s->tokens, f);
-    }
-    if (c->router.zero_experts)
-        args.zero_weight = tensor(&zero, rank->zero_weight, F32, s->tokens, 0);
-    return ok(rank, "topk", layer, rank->world->api->topk(rank->context, &args));
-}
-
-static bool map_and_record(struct sl_world_rank *rank, int32_t layer, const struct slice *s)
-{
-    struct tensor ids, weights, shared, slots, slot_weights, recorder;
-    const sluice_api *api = rank->world->api;
-    int32_t f = s->c->router.shared, k = s->c->router.top_k;
-    sluice_remap_args args = {
-        .struct_size = sizeof args,
-        .layer = layer,
-        .ids = tensor(&ids, rank->ids, I32, s->tokens, k),
-        .weights = tensor(&weights, rank->route_weights, F32, s->tokens, k),
-        .dispatch_ids = tensor(&slots, rank->slots, I32, s->tokens, s->columns),
-        .dispatch_weights = tensor(&slot_weights, rank->slot_weights, F32, s->tokens, s->columns),
-        .recorder_ids = tensor(&recorder, rank->recorder, I32, s->tokens, k)};
-    if (s->in->shared_logits && s->c->fused)
-        args.shared_weights = tensor(&shared, rank->shared_weights, F32, s->tokens, f);
-    sluice_record_args record = {
-        .struct_size = sizeof record, .layer = layer, .recorder_ids = args.recorder_ids};
-    return ok(rank, "remap", layer, api->remap(rank->context, &args)) &&
-           ok(rank, "record", layer, api->record(rank->context, &record));
-}
-
-static bool route_fused(struct sl_world_rank *rank, int32_t layer, const struct slice *s)
-{
-    struct tensor logits, bias, gates, slots, slot_weights, zero;
-    const struct sl_replay_case *c = s->c;
-    const sluice_route_api *route = rank->world->api->extension(SLUICE_EXT_ROUTE);
-    sluice_route_args args = {
-        .struct_size = sizeof args,
-        .layer = layer,
-        .logits =
-            tensor(&logits, s->in->logits + s->first * c->columns, F32, s->tokens, c->columns),
-        .dispatch_ids = tensor(&slots, rank->slots, I32, s->tokens, s->columns),
-        .dispatch_weights = tensor(&slot_weights, rank->slot_weights, F32, s->tokens, s->columns)};
-    if (c->router.bias_use != SLUICE_BIAS_NONE)
-        args.bias = tensor(&bias, c->bias, F32, c->columns, 0);
-    if (s->in->shared_logits)
-        args.shared_logits = tensor(&gates, s->in->shared_logits + s->first * c->router.shared, F32,
-                                    s->tokens, c->router.shared);
-    if (c->router.zero_experts)
-        args.zero_weight = tensor(&zero, rank->zero_weight, F32, s->tokens, 0);
-    return ok(rank, "route", layer, route->route(rank->context, &args));
-}
-
-static bool route(struct sl_world_rank *rank, int32_t layer, const struct slice *s)
-{
-    const struct sl_replay_options *o = s->c->options;
-    int64_t k = s->c->router.top_k;
-    if (!s->in->logits) {
-        memcpy(rank->ids, s->in->ids + s->first * k, (size_t)(s->tokens * k) * sizeof(int32_t));
-        memcpy(rank->route_weights, s->in->weights + s->first * k,
-               (size_t)(s->tokens * k) * sizeof(float));
-        return map_and_record(rank, layer, s);
-    }
-    bool fused = o->route == SL_ROUTE_FUSED || (o->route == SL_ROUTE_BOTH && layer % 2 == 0);
-    if (fused && !rank->world->plain && rank->world->api->extension(SLUICE_EXT_ROUTE))
-        return route_fused(rank, layer, s);
-    return choose(rank, layer, s) && map_and_record(rank, layer, s);
-}
-
-static bool make_room(struct sl_world_rank *rank, int64_t rows, size_t row_bytes)
-{
-    if (rows <= rank->room)
-        return true;
-    row_bytes += 1; /* never nothing */
-    free(rank->in);
-    free(rank->out);
-    free(rank->row_slot);
-    rank->in = malloc((size_t)rows * row_bytes);
-    rank->out = malloc((size_t)rows * row_bytes);
-    rank->row_slot = malloc((size_t)rows * sizeof *rank->row_slot);
-    rank->room = rank->in && rank->out && rank->row_slot ? rows : 0;
-    return rank->room == rows;
-}
-
-static bool send(struct sl_world_rank *rank, int32_t layer, const struct slice *s,
-                 sluice_handle *handle, int64_t *rows)
-{
-    const struct sl_replay_options *o = s->c->options;
-    const sluice_api *api = rank->world->api;
-    size_t row_bytes = (size_t)o->hidden * sl_element_bytes(o->bf16);
-    struct tensor ids, weights, payload, out, slot;
-    sluice_dtype dtype = o->bf16 ? BF16 : F32;
-    char *x = (char *)s->c->x + ((size_t)layer * (size_t)s->c->rows + (size_t)s->first) * row_bytes;
-    bool fixed = o->fixed && !rank->world->plain;
-    const sluice_tensor *payloads[] = {tensor(&payload, x, dtype, s->tokens, o->hidden)};
-    sluice_dispatch_args args = {
-        .struct_size = sizeof args,
-        .layer = layer,
-        .phase = fixed ? SLUICE_DISPATCH_FIXED : SLUICE_DISPATCH_COUNT,
-        .handle = handle,
-        .dispatch_ids = tensor(&ids, rank->slots, I32, s->tokens, s->columns),
-        .dispatch_weights = tensor(&weights, rank->slot_weights, F32, s->tokens, s->columns),
-        .row_count = rows,
-        .multiply = s->c->router.weight_on == SLUICE_WEIGHT_ON_INPUT};
-    if (!fixed) {
-        if (!ok(rank, "dispatch COUNT", layer, api->dispatch(rank->context, &args)))
-            return false;
-        args.phase = SLUICE_DISPATCH_SEND;
-    } else {
-        *rows = (int64_t)rank->world->ranks * s->tokens * s->columns;
-    }
-    if (!make_room(rank, *rows, row_bytes)) {
-        (void)ok(rank, "out of memory", layer, SLUICE_NO_MEMORY);
-        return false;
-    }
-    const sluice_tensor *outs[] = {tensor(&out, rank->in, dtype, *rows, o->hidden)};
-    args.payload_count = 1;
-    args.payloads = payloads;
-    args.rows = outs;
-    args.row_slot = tensor(&slot, rank->row_slot, I32, *rows, 0);
-    return ok(rank, "dispatch", layer, api->dispatch(rank->context, &args));
-}
-
-static void compute(struct sl_world_rank *rank, int32_t layer, int64_t rows)
-{
-    struct sl_world *world = rank->world;
-    struct sl_expert_shape shape = expert_shape(world->replay);
-    size_t row_bytes = (size_t)shape.hidden * sl_element_bytes(shape.bf16);
-    size_t floats = sl_expert_floats(&shape);
-    int64_t *served = &world->served[(int64_t)layer * world->ranks + rank->number];
-    for (int64_t row = 0; row < rows; row++) {
-        int32_t slot = rank->row_slot[row];
-        if (slot < 0)
-            continue;
-        sl_expert_run(&shape, rank->weights[layer] + (size_t)slot * floats,
-                      rank->in + (size_t)row * row_bytes, rank->out + (size_t)row * row_bytes);
-        ++*served;
-    }
-}
-
-static bool bring_home(struct sl_world_rank *rank, int32_t layer, const struct slice *s,
-                       const sluice_handle *handle, int64_t rows)
-{
-    const struct sl_replay_case *c = s->c;
-    const struct sl_replay_options *o = c->options;
-    size_t row_bytes = (size_t)o->hidden * sl_element_bytes(o->bf16);
-    size_t at = ((size_t)layer * (size_t)c->rows + (size_t)s->first) * row_bytes;
-    struct tensor in, out, x, zero;
-    sluice_dtype dtype = o->bf16 ? BF16 : F32;
-    sluice_combine_args args = {
-        .struct_size = sizeof args,
-        .layer = layer,
-        .scale = c->router.scale_by == SLUICE_SCALE_BY_ENGINE,
-        .handle = handle,
-        .rows = tensor(&in, rank->out, dtype, rows, o->hidden),
-        .out = tensor(&out, (char *)rank->world->out + at, dtype, s->tokens, o->hidden)};
-    if (c->router.zero_experts) {
-        args.zero_weight = tensor(&zero, rank->zero_weight, F32, s->tokens, 0);
-        args.x = tensor(&x, (char *)c->x + at, dtype, s->tokens, o->hidden);
-    }
-    return ok(rank, "combine", layer, rank->world->api->combine(rank->context, &args));
-}
-
-/* What the plain world chose, for the literal sum. */
-static void keep_choices(struct sl_world_rank *rank, int32_t layer, const struct slice *s)
-{
-    struct sl_world *world = rank->world;
-    const struct sl_replay_case *c = s->c;
-    size_t rows = (size_t)c->rows, at = (size_t)layer * rows;
-    size_t k = (size_t)c->router.top_k, f = (size_t)c->router.shared;
-    memcpy(world->ids + at * k, rank->ids, rows * k * sizeof(int32_t));
-    memcpy(world->weights + at * k, rank->route_weights, rows * k * sizeof(float));
-    memcpy(world->shared_weights + at * f, rank->shared_weights, rows * f * sizeof(float));
-    memcpy(world->zero_weight + at, rank->zero_weight, rows * sizeof(float));
-}
-
-static bool serve_layer(struct sl_world_rank *rank, int32_t layer)
-{
-    const struct sl_replay_case *c = rank->world->replay;
-    struct slice s = {.c = c,
-                      .in = &c->inputs[layer],
-                      .first = rank->number * rank->world->tokens,
-                      .tokens = rank->world->tokens,
-                      .columns = c->router.top_k + c->fused};
-    sluice_handle handle;
-    int64_t rows = 0;
-    if ((rank->changes && !change_layer(rank, layer)) || !route(rank, layer, &s))
-        return false;
-    if (rank->world->plain)
-        keep_choices(rank, layer, &s);
-    if (!send(rank, layer, &s, &handle, &rows))
-        return false;
-    compute(rank, layer, rows);
-    return bring_home(rank, layer, &s, &handle, rows);
-}
 
 static void *serve(void *argument)
 {
     struct sl_world_rank *rank = argument;
     for (int32_t layer = 0; layer < rank->world->replay->layers; layer++)
-        if (!serve_layer(rank, layer))
+        if (!sl_rank_serve(rank, layer))
             break;
     return NULL;
 }
-
-/* ----------------------------------------------------------------------------- open and close */
 
 static sluice_config config_of(const struct sl_world *world, const sluice_comm *comm,
                                const sluice_layer *const *layers, const sluice_transport *transport,
@@ -390,7 +54,7 @@ static bool open_context(struct sl_world_rank *rank)
     const struct sl_replay_options *o = c->options;
     int64_t row = o->hidden * (int64_t)sl_element_bytes(o->bf16);
     sluice_layer layer = {
-        .struct_size = sizeof layer, .router = &c->router, .slots_per_rank = slots_of(world)};
+        .struct_size = sizeof layer, .router = &c->router, .slots_per_rank = sl_world_slots(world)};
     sluice_transport transport = {.struct_size = sizeof transport,
                                   .max_tokens = world->tokens,
                                   .fixed_tokens = world->tokens,
@@ -402,7 +66,7 @@ static bool open_context(struct sl_world_rank *rank)
     sluice_comm_threads_get(world->group, rank->number, &comm);
     const sluice_layer **layers = malloc((size_t)c->layers * sizeof *layers);
     if (!layers)
-        return ok(rank, "out of memory", 0, SLUICE_NO_MEMORY);
+        return sl_rank_ok(rank, "out of memory", 0, SLUICE_NO_MEMORY);
     for (int32_t l = 0; l < c->layers; l++)
         layers[l] = &layer;
     sluice_config config = config_of(world, &comm, layers, &transport, &host);
@@ -420,8 +84,8 @@ static bool open_buffers(struct sl_world_rank *rank)
     const struct sl_replay_case *c = world->replay;
     size_t tokens = (size_t)world->tokens, k = (size_t)c->router.top_k;
     size_t f = (size_t)c->router.shared, columns = k + (size_t)c->fused;
-    struct sl_expert_shape shape = expert_shape(c);
-    size_t local = (size_t)slots_of(world) + (size_t)c->fused;
+    struct sl_expert_shape shape = sl_world_expert(c);
+    size_t local = (size_t)sl_world_slots(world) + (size_t)c->fused;
     rank->ids = malloc(tokens * k * sizeof(int32_t));
     rank->recorder = malloc(tokens * k * sizeof(int32_t));
     rank->slots = malloc(tokens * columns * sizeof(int32_t));
@@ -438,7 +102,7 @@ static bool open_buffers(struct sl_world_rank *rank)
         rank->weights[l] = calloc(local * sl_expert_floats(&shape), sizeof(float));
         all = rank->weights[l] != NULL;
     }
-    return all ? true : ok(rank, "out of memory", 0, SLUICE_NO_MEMORY);
+    return all ? true : sl_rank_ok(rank, "out of memory", 0, SLUICE_NO_MEMORY);
 }
 
 /* Opens a rank, puts the first placement in force and loads all its weights, shared ones too. */
@@ -447,7 +111,7 @@ static void *start(void *argument)
     struct sl_world_rank *rank = argument;
     const struct sl_world *world = rank->world;
     const struct sl_replay_case *c = world->replay;
-    int32_t slots = slots_of(world), physical = slots * world->ranks;
+    int32_t slots = sl_world_slots(world), physical = slots * world->ranks;
     if (!open_context(rank) || !open_buffers(rank))
         return NULL;
     const sluice_stats_api *stats = world->api->extension(SLUICE_EXT_STATS);
@@ -456,10 +120,10 @@ static void *start(void *argument)
     for (int32_t l = 0; l < c->layers; l++) {
         const int32_t *map = c->maps[0] + (size_t)l * (size_t)physical;
         if (!world->plain &&
-            !ok(rank, "placement set", l,
-                placement_of(world)->set(rank->context, l, map, physical, 0, NULL)))
+            !sl_rank_ok(rank, "placement set", l,
+                        sl_world_placement(world)->set(rank->context, l, map, physical, 0, NULL)))
             return NULL;
-        if (!load_rows(rank, l, slots + c->fused, rank->weights[l]))
+        if (!sl_rank_load(rank, l, slots + c->fused, rank->weights[l]))
             return NULL;
     }
     return NULL;
@@ -486,12 +150,25 @@ static bool run_all(struct sl_world *world, void *(*run)(void *))
     return world->error[0] == 0;
 }
 
+/* What others are held against runs on the slowest code path, the others on the best. */
+static bool run_on_path(struct sl_world *world, bool slowest, void *(*run)(void *))
+{
+    const sluice_device_api *device = world->api->extension(SLUICE_EXT_DEVICE);
+    bool choose = SLUICE_HAS(device, sluice_device_api, use_path) && device->paths()[0];
+    if (choose && slowest)
+        (void)device->use_path(device->paths()[0]);
+    bool done = run_all(world, run);
+    if (choose)
+        (void)device->use_path(NULL);
+    return done;
+}
+
 int sl_world_open(struct sl_world *world, char *err, size_t n)
 {
     const struct sl_replay_case *c = world->replay;
     const struct sl_replay_options *o = c->options;
     size_t cells = (size_t)c->layers * (size_t)c->rows, k = (size_t)c->router.top_k;
-    if (!placement_of(world) || !world->api->extension(SLUICE_EXT_LOAD))
+    if (!sl_world_placement(world) || !world->api->extension(SLUICE_EXT_LOAD))
         return sl_tool_error(err, n, "the plugin has no sluice.placement/1 or sluice.load/1");
     world->tokens = world->plain ? c->rows : o->tokens;
     world->out = malloc(cells * (size_t)o->hidden * sl_element_bytes(o->bf16));
@@ -513,7 +190,8 @@ int sl_world_open(struct sl_world *world, char *err, size_t n)
         world->all[r].world = world;
         world->all[r].number = r;
     }
-    return run_all(world, start) ? 0 : sl_tool_error(err, n, "%s", world->error);
+    bool opened = run_on_path(world, world->plain, start);
+    return opened ? 0 : sl_tool_error(err, n, "%s", world->error);
 }
 
 /* Adds the layer's counters by logical expert and starts them again. */
@@ -565,13 +243,13 @@ static void add_stats(sluice_stats *sum, const sluice_stats *one)
 static void check_shared(struct sl_world *world, const struct sl_world_rank *rank)
 {
     const struct sl_replay_case *c = world->replay;
-    struct sl_expert_shape shape = expert_shape(c);
+    struct sl_expert_shape shape = sl_world_expert(c);
     size_t floats = sl_expert_floats(&shape);
     float *fresh = malloc(floats * sizeof *fresh);
     for (int32_t l = 0; fresh && l < c->layers; l++)
         for (int32_t j = 0; j < c->fused; j++) {
             sl_expert_draw(&shape, c->options->seed, l, c->router.experts + j, fresh);
-            size_t row = (size_t)slots_of(world) + (size_t)j;
+            size_t row = (size_t)sl_world_slots(world) + (size_t)j;
             if (memcmp(fresh, rank->weights[l] + row * floats, floats * sizeof *fresh) != 0)
                 world->shared_changed++;
         }

@@ -48,10 +48,11 @@ void sl_generator_logits(const struct sl_generator *g, int32_t layer, uint64_t f
                          int64_t tokens, float *logits);
 
 /* Choices drawn straight from counts: K distinct experts a token, each with exactly the chance
- * min(1, K · count / sum) (what is cut off at 1 goes to the others). The way is systematic sampling
- * in a random order, a new order for every token: the chances lie end to end on a line of length K,
- * and the experts under u, u + 1, … u + K − 1 are taken, for one random u in [0, 1). No expert can
- * be hit twice, and the chances need no correction, unlike those of K weighted draws in a row. */
+ * min(1, K * count / sum) (what is cut off at 1 goes to the others). The way is systematic sampling
+ * in a random order, a new order for every token: the chances lie end to end on a line of length
+ * K, and the experts under u, u + 1, ... u + K - 1 are taken, for one random u in [0, 1). No expert
+ * can be hit twice, and the chances need no correction, unlike those of K weighted draws in a
+ * row. */
 struct sl_draw {
     uint64_t seed;
     int32_t experts, top_k, filled; /* filled: choices a token really gets */

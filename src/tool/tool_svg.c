@@ -224,12 +224,13 @@ static void put_hottest(const struct drawing *d)
     if (d->hot_layer < 0 || d->hot <= 1)
         return;
     double cell = (double)PLOT / d->cells;
+    int32_t cell_of = d->hot_rank / d->bin;
     double pad = cell < 8 || d->row < 8 ? 2 : 0;
     (void)fprintf(d->out,
                   "<rect x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" height=\"%.2f\" rx=\"1.5\" "
                   "fill=\"none\" stroke=\"" INK "\" stroke-width=\"1.6\"/>\n",
-                  LEFT + (double)(d->hot_rank / d->bin) * cell - pad,
-                  TOP + d->hot_layer * d->row - pad, cell + 2 * pad, d->row + 2 * pad);
+                  LEFT + (double)cell_of * cell - pad, TOP + d->hot_layer * d->row - pad,
+                  cell + 2 * pad, d->row + 2 * pad);
 }
 
 /* The smallest of 1, 2, 4, 5, 8, 10, 16 … whose labels have room. */

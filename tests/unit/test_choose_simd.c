@@ -26,9 +26,9 @@ static bool one_in(int32_t n)
 
 static float special(void)
 {
-    static const float some[] = {NAN,      -NAN,     INFINITY, -INFINITY, FLT_MAX, -FLT_MAX, 0.0f,
-                                 -0.0f,    1e-42f,   -1e-42f,  FLT_MIN,   3e38f,   -3e38f,   88.7f,
-                                 -103.97f, 0x1p-149f, 17.5f,   -17.5f,    1.0f,    -1.0f,    0.5f};
+    static const float some[] = {NAN,      -NAN,      INFINITY, -INFINITY, FLT_MAX, -FLT_MAX, 0.0f,
+                                 -0.0f,    1e-42f,    -1e-42f,  FLT_MIN,   3e38f,   -3e38f,   88.7f,
+                                 -103.97f, 0x1p-149f, 17.5f,    -17.5f,    1.0f,    -1.0f,    0.5f};
     return some[pick((int32_t)(sizeof some / sizeof *some))];
 }
 
@@ -195,9 +195,9 @@ static bool check(const sluice_router *router, int32_t rows, int level)
 
 static sluice_router random_router(void)
 {
-    static const int32_t many[] = {1,  2,  3,   5,   7,   8,   9,   15,  16,  16,  17,  24,
-                                   31, 32, 33,  48,  60,  64,  96,  100, 128, 160, 192, 256,
-                                   288, 384, 512, 640, 896, 1000, 2048, 4096};
+    static const int32_t many[] = {1,   2,   3,   5,   7,   8,   9,   15,   16,   16,  17,
+                                   24,  31,  32,  33,  48,  60,  64,  96,   100,  128, 160,
+                                   192, 256, 288, 384, 512, 640, 896, 1000, 2048, 4096};
     static const int32_t groups[] = {2, 4, 8, 8, 8, 12, 16, 20, 32, 64};
     sluice_router r = choose_router(many[pick((int32_t)(sizeof many / sizeof *many))], 1);
     r.top_k = one_in(4) ? 1 + pick(64) : one_in(3) ? 8 : 1 + pick(10);

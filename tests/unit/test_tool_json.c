@@ -69,9 +69,10 @@ CT(tool_json, whole_numbers, "integers are exact up to 64 bits, also when writte
 CT(tool_json, strings, "escapes, surrogate pairs and UTF-8 become UTF-8")
 {
     struct sl_json j;
-    ct_eq_i64(
-        parse("\"a\\\"\\\\\\/\\b\\f\\n\\r\\t\\u0041\\u00e9\\u20ac\\ud83d\\ude00é€😀\"", &j, NULL, 0),
-        0);
+    ct_eq_i64(parse("\"a\\\"\\\\\\/\\b\\f\\n\\r\\t\\u0041\\u00e9"
+                    "\\u20ac\\ud83d\\ude00é€😀\"",
+                    &j, NULL, 0),
+              0);
     ct_expect_str_eq(sl_json_text(&j, 0), "a\"\\/\b\f\n\r\tAé€😀é€😀");
     sl_json_free(&j);
 }
