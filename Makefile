@@ -24,7 +24,7 @@ CORE_SRC := $(wildcard src/core/*.c)
 CPU_SRC := $(wildcard src/cpu/*.c)
 LIB_SRC := $(CORE_SRC) $(CPU_SRC)
 HOST_SRC := $(wildcard src/host/*.c)
-COMM_SRC := $(filter-out src/comm/comm_mpi.c,$(wildcard src/comm/*.c))
+COMM_SRC := $(filter-out src/comm/comm_mpi%,$(wildcard src/comm/*.c))
 TOOL_SRC := $(wildcard src/tool/*.c)
 CONFORM_SRC := $(wildcard abi/conformance/*.c)
 HARNESS_SRC := $(filter-out %/ct_selftest.c,$(wildcard tests/harness/*.c))
@@ -40,7 +40,7 @@ PLUGIN_LD := -shared -Wl,--version-script=abi/plugin.map -Wl,-z,nodelete $(HARDE
 GTEST = $(shell pkg-config --cflags --libs gtest 2>/dev/null || echo -lgtest)
 
 MPICC := $(shell command -v mpicc 2>/dev/null)
-MPI_LIB := $(if $(MPICC),$(if $(wildcard src/comm/comm_mpi.c),$(BUILD)/libsluice_mpi.so))
+MPI_LIB := $(if $(MPICC),$(BUILD)/libsluice_mpi.so)
 
 # V=1 prints whole commands.
 V ?=
@@ -118,12 +118,6 @@ $(eval $(call flavour,$(BUILD),-O2 -g,$(CLOSED)))
 $(eval $(call flavour,$(BUILD)/asan,$(SANITIZE_ASAN)))
 $(eval $(call flavour,$(BUILD)/tsan,$(SANITIZE_TSAN)))
 
-$(BUILD)/libsluice_mpi.so: src/comm/comm_mpi.c plugin.h $(wildcard src/comm/*.h)
-	@mkdir -p $(@D)
-	$(call say,MPICC)
-	$(Q)$(MPICC) $(CSTD) -fPIC -pthread $(INC) $(WARN) $(WERROR) $(CFLAGS) -O2 -g -shared \
-	    $(HARDEN) -o $@ $<
-
 unit: lib $(BUILD)/unit $(FAKES:%=$(BUILD)/plugins/%.so)
 unit-asan: $(FAKES:%=$(BUILD)/asan/plugins/%.so) $(if $(CPU_SRC),$(BUILD)/asan/libsluice_cpu.so) $(BUILD)/asan/unit
 unit-tsan: $(FAKES:%=$(BUILD)/tsan/plugins/%.so) $(if $(CPU_SRC),$(BUILD)/tsan/libsluice_cpu.so) $(BUILD)/tsan/unit
@@ -136,6 +130,7 @@ $(BUILD)/selftest: $(patsubst %,$(BUILD)/obj/tests/harness/%.o,ct_selftest ct_ch
 
 include mk/mutants.mk
 include mk/hosts.mk
+include mk/mpi.mk
 
 demo:
 	@$(MAKE) --no-print-directory -j2 lib tool

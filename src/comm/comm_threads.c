@@ -14,12 +14,19 @@
 enum { MOST_RANKS = 1024, CHANNELS = 64, SPINS = 2000 };
 enum { GATHER = 1, EXCHANGE = 2 };
 
+/* How a meeting ended for all: status OK while none has failed. */
+struct verdict {
+    sluice_status status;
+    int32_t lost;
+};
+
 /* What a rank has posted on a channel. */
 struct seat {
     uint64_t era;   /* raised by resume */
     uint64_t posts; /* meetings of this era it has come to */
     uint64_t done;  /* meetings it has finished copying in */
     bool cancelled; /* its waits end until it resumes */
+    struct verdict verdict;
     int32_t kind;
     size_t bytes;
     const void *send;
@@ -32,9 +39,10 @@ struct channel {
     pthread_cond_t change;
     struct seat *seats;  /* [ranks] */
     int32_t copying;     /* ranks that read others' buffers now */
-    uint64_t failed_era; /* the era whose verdict stands, 0: none */
-    sluice_status verdict;
-    int32_t lost;
+    uint64_t met_era;    /* the last meeting that a rank has left, and so all have copied in: */
+    uint64_t met;        /* its era and number */
+    uint64_t failed_era; /* the last era that failed, for ranks that come to it later; 0: none */
+    struct verdict verdict;
     struct message *messages; /* sends and receives that have not met */
 };
 
@@ -78,25 +86,30 @@ static bool wait_change(struct channel *channel, int64_t deadline)
            now_ns() < deadline;
 }
 
-static sluice_status verdict(const struct channel *channel, const struct seat *own, int32_t *peer)
+static sluice_status verdict(const struct seat *own, int32_t *peer)
 {
     if (own->cancelled) {
         *peer = -1;
         return SLUICE_CANCELLED;
     }
-    if (channel->failed_era == own->era) {
-        *peer = channel->lost;
-        return channel->verdict;
-    }
-    return SLUICE_OK;
+    if (own->verdict.status)
+        *peer = own->verdict.lost;
+    return own->verdict.status;
 }
 
-static sluice_status condemn(struct channel *channel, const struct seat *own, sluice_status status,
-                             int32_t lost, int32_t *peer)
+/* Ranks of two eras may wait on one channel, and each era has a verdict of its own. */
+static sluice_status condemn(const struct sluice_comm_threads *group, struct channel *channel,
+                             const struct seat *own, sluice_status status, int32_t lost,
+                             int32_t *peer)
 {
-    channel->failed_era = own->era;
-    channel->verdict = status;
-    channel->lost = lost;
+    struct verdict verdict = {status, lost};
+    for (int32_t r = 0; r < group->ranks; r++)
+        if (channel->seats[r].era == own->era)
+            channel->seats[r].verdict = verdict;
+    if (channel->failed_era < own->era) {
+        channel->failed_era = own->era;
+        channel->verdict = verdict;
+    }
     *peer = lost;
     (void)pthread_cond_broadcast(&channel->change);
     return status;
@@ -119,14 +132,21 @@ static int32_t missing(const struct sluice_comm_threads *group, const struct cha
 static sluice_status meet(const struct sluice_comm_threads *group, struct channel *channel,
                           const struct seat *own, bool done, int64_t deadline, int32_t *peer)
 {
-    for (;;) {
-        sluice_status status = verdict(channel, own, peer);
+    for (bool late = false;; late = !wait_change(channel, deadline)) {
+        /* Who has left may be in the next era already. */
+        if (done && channel->met_era == own->era && channel->met >= own->posts)
+            return SLUICE_OK;
+        sluice_status status = verdict(own, peer);
         int32_t lost = missing(group, channel, own, done);
+        if (!status && lost < 0 && done) {
+            channel->met_era = own->era;
+            channel->met = own->posts;
+        }
         if (status || lost < 0)
             return status;
-        if (!wait_change(channel, deadline))
-            return condemn(channel, own, SLUICE_PEER_LOST, missing(group, channel, own, done),
-                           peer);
+        /* Only now: another may have given up at the same time, and then its verdict holds. */
+        if (late)
+            return condemn(group, channel, own, SLUICE_PEER_LOST, lost, peer);
     }
 }
 
@@ -158,9 +178,10 @@ static void copy_in(const struct sluice_comm_threads *group, const struct channe
     for (int32_t i = 0; i < group->ranks; i++) {
         int32_t r = (rank + i) % group->ranks;
         const struct seat *seat = &channel->seats[r];
-        if (meeting->seat.kind == GATHER)
+        bool gather = meeting->seat.kind == GATHER;
+        if (gather && seat->bytes)
             memcpy((char *)meeting->recv + (size_t)r * seat->bytes, seat->send, seat->bytes);
-        else if (seat->send_bytes[rank])
+        else if (!gather && seat->send_bytes[rank])
             memcpy(meeting->recvs[r], seat->sends[rank], seat->send_bytes[rank]);
     }
 }
@@ -175,7 +196,7 @@ static sluice_status hold(struct member *member, int32_t number, const struct me
     struct seat *own = &channel->seats[member->rank];
     int64_t deadline = now_ns() + timeout_ns;
     pthread_mutex_lock(&channel->lock);
-    sluice_status status = verdict(channel, own, peer);
+    sluice_status status = verdict(own, peer);
     if (!status) {
         struct seat seat = meeting->seat;
         seat.era = own->era;
@@ -188,7 +209,7 @@ static sluice_status hold(struct member *member, int32_t number, const struct me
     if (!status) {
         int32_t other = mismatched(group, channel);
         if (other >= 0)
-            status = condemn(channel, own, SLUICE_MISMATCH, other, peer);
+            status = condemn(group, channel, own, SLUICE_MISMATCH, other, peer);
     }
     if (!status) {
         channel->copying++;
@@ -337,6 +358,8 @@ static void resume_one(struct channel *channel, int32_t rank)
     struct seat *own = &channel->seats[rank];
     end_messages(channel, rank);
     *own = (struct seat){.era = own->era + 1};
+    if (channel->failed_era == own->era)
+        own->verdict = channel->verdict;
     (void)pthread_cond_broadcast(&channel->change);
     pthread_mutex_unlock(&channel->lock);
 }
