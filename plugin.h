@@ -589,9 +589,9 @@ typedef struct sluice_api {
     sluice_status (*dispatch)(sluice_context *context, const sluice_dispatch_args *args);
 
     /* Brings expert outputs home: out[t] = sum over columns, ascending, of weight * row in f32, one
-     * fused multiply-add a column, + zero_weight * x, * scale, rounded once to the dtype. Weight is
-     * 1 for a layer with weight_on INPUT. No valid choice: 0. The order of the sum is
-     * sluice_transport's combine_order. Collective. [hot] [capture]
+     * fused multiply-add a column, + zero_weight * x, * scale, rounded once to the dtype; a NaN is
+     * the quiet one without payload. Weight is 1 for a layer with weight_on INPUT. No valid choice:
+     * 0. The order of the sum is sluice_transport's combine_order. Collective. [hot] [capture]
      * Errors: INVALID, STALE (the lane has dispatched again, or ranks were set), PEER_LOST,
      * MISMATCH, CANCELLED, NOT_READY. */
     sluice_status (*combine)(sluice_context *context, const sluice_combine_args *args);

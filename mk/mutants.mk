@@ -7,10 +7,11 @@ MUTANTS := $(if $(MUTANT_LIST),$(shell sed -n 's/^ *\([a-z0-9_]*\) *|.*/\1/p' $(
 MUTANT_SWITCHES := $(if $(LIB_SRC),$(shell grep -oE 'SL_MUTANT\([a-z0-9_]+\)' $(LIB_SRC) /dev/null \
                      | sed 's/SL_MUTANT(\(.*\))/\1/' | sort -u))
 
-# $(call mutant_src,name): where its switch is. Switches of choosing are in the portable code, which
-# a mutant must then choose.
+# $(call mutant_src,name): where its switch is. Switches of choosing and adding are in the portable
+# code, which a mutant must then choose.
 mutant_in = $(patsubst %:$(1),%,$(filter %:$(1),$(MUTANT_SWITCHES)))
-mutant_src = $(mutant_in) $(if $(filter src/core/choose_%,$(mutant_in)),src/cpu/cpu_choose.c)
+mutant_src = $(mutant_in) $(if $(filter src/core/choose_%,$(mutant_in)),src/cpu/cpu_choose.c) \
+             $(if $(filter src/core/sum.c,$(mutant_in)),src/cpu/cpu_sum.c)
 
 mutants: $(MUTANTS:%=$(BUILD)/mutants/%.so)
 

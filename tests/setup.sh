@@ -23,7 +23,7 @@ python3                                   | python3
 strace                                    | strace
 setarch                                   | util-linux
 git                                       | git
-man                                       | man-db
+mandoc                                    | mandoc
 '
 
 missing() {

@@ -17,6 +17,7 @@
 #include "sl_half.h"
 #include "sl_math.h"
 
+#include <math.h>
 #include <stdbool.h>
 
 /* Rows of the outputs that belong to one row of the call. */
@@ -157,6 +158,12 @@ static inline void sl_tail_padding(const struct sl_rule *rule, struct sl_row_out
         *row.zero = 0.0f;
 }
 
+/* The bits of NaN depend on the instruction that made it: here it has neither sign nor payload. */
+static inline float sl_plain_nan(float x)
+{
+    return isnan(x) ? NAN : x;
+}
+
 /* A sigmoid gate of its own for each shared expert, or one for all. */
 static inline void sl_shared_gates(const struct sl_rule *rule, const struct sl_choose_io *io,
                                    int64_t t, float *shared)
@@ -164,7 +171,7 @@ static inline void sl_shared_gates(const struct sl_rule *rule, const struct sl_c
     for (int32_t j = 0; j < rule->shared; j++) {
         int64_t at = t * io->shared_stride + (io->shared_columns > 1 ? j : 0);
         float gate = sl_sigmoid(sl_float_at(io->shared_logits, io->shared_type, at));
-        shared[j] = gate * rule->shared_scale;
+        shared[j] = sl_plain_nan(gate * rule->shared_scale);
     }
 }
 

@@ -33,29 +33,24 @@ uint64_t sl_count_rows(uint64_t *counters, int32_t physical, const struct sl_ids
     uint64_t rejected = 0;
     const int32_t *narrow = ids->data;
     const int64_t *wide = ids->data;
-    for (int64_t i = 0; i < rows; i++)
+    /* Rows without columns may be any number, and have no data. */
+    for (int64_t i = 0; columns > 0 && i < rows; i++)
         rejected += ids->wide ? count_wide(counters, physical, wide + i * ids->stride, columns)
                               : sl_count_ids(counters, physical, narrow + i * ids->stride, columns);
     return rejected;
-}
-
-static int64_t count_of(const struct sl_ids *counts, int32_t slot)
-{
-    return counts->wide ? ((const int64_t *)counts->data)[slot]
-                        : ((const int32_t *)counts->data)[slot];
 }
 
 int32_t sl_count_slots(uint64_t *counters, const struct sl_shape *shape,
                        const struct sl_ids *counts)
 {
     for (int32_t slot = 0; slot < shape->local; slot++)
-        if (count_of(counts, slot) < 0)
+        if (sl_id_at(counts, slot, 0) < 0)
             return slot;
     for (int32_t slot = 0; slot < shape->slots; slot++)
-        counters[shape->rank * shape->slots + slot] += (uint64_t)count_of(counts, slot);
+        counters[shape->rank * shape->slots + slot] += (uint64_t)sl_id_at(counts, slot, 0);
     if (SL_MUTANT(slots_count_shared))
         for (int32_t slot = shape->slots; slot < shape->local; slot++)
-            counters[(ptrdiff_t)shape->rank * shape->slots] += (uint64_t)count_of(counts, slot);
+            counters[(ptrdiff_t)shape->rank * shape->slots] += (uint64_t)sl_id_at(counts, slot, 0);
     for (int32_t p = 0; SL_MUTANT(counters_32_bit) && p < shape->physical; p++)
         counters[p] = (uint32_t)counters[p];
     return -1;

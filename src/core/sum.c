@@ -16,6 +16,8 @@ static float get(const void *row, int32_t type, int64_t i)
 
 static void put(void *row, int32_t type, int64_t i, float value)
 {
+    if (isnan(value))
+        value = NAN;
     if (type == SL_F32)
         ((float *)row)[i] = value;
     else if (SL_MUTANT(half_floats_truncated) && type == SL_BF16)
@@ -26,7 +28,7 @@ static void put(void *row, int32_t type, int64_t i, float value)
 
 void sl_sum_portable(const struct sl_sum_job *job)
 {
-    for (int64_t i = 0; i < job->n; i++) {
+    for (int64_t i = job->first; i < job->n; i++) {
         float sum = 0.0F;
         for (int32_t c = 0; c < job->count; c++)
             if (SL_MUTANT(combine_unfused))
@@ -41,9 +43,10 @@ void sl_sum_portable(const struct sl_sum_job *job)
     }
 }
 
-void sl_scale_row(void *out, const void *row, int32_t type, int64_t n, float weight)
+void sl_scale_portable(void *out, const void *row, int32_t type, int64_t first, int64_t n,
+                       float weight)
 {
-    for (int64_t i = 0; i < n; i++)
+    for (int64_t i = first; i < n; i++)
         put(out, type, i, get(row, type, i) * weight);
 }
 

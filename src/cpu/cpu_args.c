@@ -77,6 +77,10 @@ static const char *type_names(int32_t types)
     switch (types) {
     case SL_T_F32:
         return "float32";
+    case SL_T_F16:
+        return "float16";
+    case SL_T_BF16:
+        return "bfloat16";
     case SL_T_U8:
         return "uint8 or bool";
     case SL_T_I64:
@@ -104,9 +108,21 @@ static sluice_status check_frame(sluice_context *context, const char *name,
                        name, tensor->ndim, tensor->shape ? "" : " and no shape", SLUICE_MAX_NDIM);
     for (int32_t i = 0; i < tensor->ndim; i++)
         if (tensor->shape[i] < 0 || tensor->shape[i] > INT64_MAX / 16)
-            return sl_fail(context, SLUICE_INVALID, "%s has extent %lld in dimension %d", name,
-                           (long long)tensor->shape[i], i);
+            return sl_fail(context, SLUICE_INVALID,
+                           "%s has extent %lld in dimension %d: must be 0 to %lld", name,
+                           (long long)tensor->shape[i], i, (long long)(INT64_MAX / 16));
     return SLUICE_OK;
+}
+
+static sluice_status check_type(sluice_context *context, const char *name,
+                                const sluice_tensor *tensor, int32_t types, int32_t *type)
+{
+    *type = type_of(tensor->dtype) & types;
+    if (*type)
+        return SLUICE_OK;
+    return sl_fail(context, SLUICE_INVALID, "%s has dtype code %u, %u bits, %u lanes: must be %s",
+                   name, tensor->dtype.code, tensor->dtype.bits, tensor->dtype.lanes,
+                   type_names(types));
 }
 
 /* Rows may have a stride; what follows the first dimension must be dense. */
@@ -158,13 +174,8 @@ sluice_status sl_check_tensor(sluice_context *context, const char *name,
                               int32_t types, struct sl_view *view)
 {
     sluice_status status = check_frame(context, name, tensor);
-    if (status)
+    if (status || (status = check_type(context, name, tensor, types, &view->type)))
         return status;
-    view->type = type_of(tensor->dtype) & types;
-    if (!view->type)
-        return sl_fail(
-            context, SLUICE_INVALID, "%s has dtype code %u, %u bits, %u lanes: must be %s", name,
-            tensor->dtype.code, tensor->dtype.bits, tensor->dtype.lanes, type_names(types));
     view->size = view->type == SL_T_U8                               ? 1
                  : view->type == SL_T_F16 || view->type == SL_T_BF16 ? 2
                  : view->type == SL_T_I64                            ? 8
@@ -215,7 +226,9 @@ sluice_status sl_check_bytes(sluice_context *context, const char *name, const sl
                        name, row_bits);
     view->columns = row_bits / 8;
     view->stride = stride_bits / 8;
-    return check_data(context, name, tensor, 1, view);
+    /* Floats may be multiplied; the rest is copied. */
+    size_t align = view->type & SL_T_FLOATS ? (size_t)tensor->dtype.bits / 8 : 1;
+    return check_data(context, name, tensor, align, view);
 }
 
 sluice_status sl_check_scalar(sluice_context *context, const char *name,
@@ -224,16 +237,18 @@ sluice_status sl_check_scalar(sluice_context *context, const char *name,
     *value = otherwise;
     if (!tensor)
         return SLUICE_OK;
+    int32_t type;
     sluice_status status = check_frame(context, name, tensor);
-    if (status)
+    if (status || (status = check_type(context, name, tensor, SL_T_IDS, &type)))
         return status;
-    int32_t type = type_of(tensor->dtype) & SL_T_IDS;
-    bool one = true;
     for (int32_t i = 0; i < tensor->ndim; i++)
-        one = one && tensor->shape[i] == 1;
-    const char *data = tensor->data ? (const char *)tensor->data + tensor->byte_offset : NULL;
-    if (!type || !one || !data)
-        return sl_fail(context, SLUICE_INVALID, "%s must be one int32 or int64", name);
+        if (tensor->shape[i] != 1)
+            return sl_fail(context, SLUICE_INVALID,
+                           "%s has extent %lld in dimension %d: must be 1, it is one number", name,
+                           (long long)tensor->shape[i], i);
+    if (!tensor->data)
+        return sl_fail(context, SLUICE_INVALID, "%s has no data: must be one number", name);
+    const char *data = (const char *)tensor->data + tensor->byte_offset;
     if (type == SL_T_I32) {
         int32_t narrow;
         memcpy(&narrow, data, sizeof narrow);

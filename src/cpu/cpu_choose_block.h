@@ -22,17 +22,21 @@ SL_SIMD void sl_put_none(const struct sl_rule *rule, const struct sl_choose_io *
         sl_tail_none(rule, io, t, out);
 }
 
-SL_SIMD void sl_start_tile(const struct sl_rule *rule, struct sl_tile *tile)
+/* Returns how many rows it has room for. */
+SL_SIMD int32_t sl_start_tile(const struct sl_rule *rule, struct sl_tile *tile)
 {
     tile->rows = 0;
     tile->padded = (rule->columns + 15) / 16 * 16;
-    for (int32_t i = 0; i < SL_TILE_ROWS; i++) {
+    int32_t room = SL_TILE_ROOM / tile->padded;
+    room = room < SL_TILE_ROWS ? room : SL_TILE_ROWS;
+    for (int32_t i = 0; i < room; i++) {
         int32_t at = i * (tile->padded + SL_CANDIDATE_PAD);
         tile->max[i] = 0;
         tile->sum[i] = 1;
         tile->candidates[i].ids = tile->candidate_ids + at;
         tile->candidates[i].values = tile->candidate_values + at;
     }
+    return room;
 }
 
 /* Appends row i of the block; there is room. */
@@ -53,9 +57,7 @@ SL_SIMD void sl_choose_block(const struct sl_rule *rule, const struct sl_choose_
 {
     struct sl_tile tile;
     struct sl_chosen chosen;
-    sl_start_tile(rule, &tile);
-    int32_t room = SL_TILE_ROOM / tile.padded, none = 0;
-    room = room < SL_TILE_ROWS ? room : SL_TILE_ROWS;
+    int32_t room = sl_start_tile(rule, &tile), none = 0;
     chosen.room = rule->top_k <= 8 ? 8 : (rule->top_k + 15) / 16 * 16;
     for (int32_t i = 0; i < count; i++) {
         const float *bias;

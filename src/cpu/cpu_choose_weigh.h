@@ -101,7 +101,7 @@ SL_SIMD void sl_gates(const struct sl_rule *rule, const struct sl_choose_io *io,
         vf_store(gate + at, vf_mul(vf_sigmoid(vf_load(gate + at)), vf_set(rule->shared_scale)));
     for (int32_t i = 0; i < count; i++)
         for (int32_t j = 0; j < rule->shared; j++)
-            shared[i * rule->shared + j] = gate[i * columns + (columns > 1 ? j : 0)];
+            shared[i * rule->shared + j] = sl_plain_nan(gate[i * columns + (columns > 1 ? j : 0)]);
 }
 
 /* Weights of all rows of the block, and the outputs. Scores only with JOINT: sl_tail does the rest,

@@ -6,7 +6,6 @@
 
 #include "../core/mutant.h"
 #include "cpu_lane.h"
-#include "cpu_sum.h"
 
 struct call {
     sluice_context *context;
@@ -161,7 +160,7 @@ static void finish_token(const struct call *call, int64_t t, const struct sum *s
         job.zero_weight =
             ((const float *)(void *)call->zero_weight.data)[t * call->zero_weight.stride];
     }
-    sl_sum(&job);
+    call->context->sums.sum(&job);
 }
 
 /* Does token t stand in what was sent to `peer`, whose list has come to cursor? */
@@ -336,7 +335,7 @@ static void add_partial(const struct call *call, const int32_t *meta, float *out
                              .n = call->rows.columns,
                              .scale = 1.0F,
                              .out = out};
-    sl_sum(&job);
+    call->context->sums.sum(&job);
 }
 
 static int64_t before(const int32_t *tokens, int64_t from, int64_t to, int64_t last)

@@ -83,15 +83,23 @@ void sl_bank_build(sluice_context *context, int32_t bank_layer, const int32_t *m
                    context->node, context->seed, bank_layer);
 }
 
-sluice_status sl_enter(sluice_context *context, int32_t op, int64_t *started)
+sluice_status sl_check_context(sluice_context *context)
 {
-    (void)op;
-    *started = 0;
     if (!context)
         return SLUICE_INVALID;
     if (forked(context) && !SL_MUTANT(fork_not_noticed))
         return sl_fail(context, SLUICE_NOT_READY,
                        "this context was opened before fork: open one in the child");
+    return SLUICE_OK;
+}
+
+sluice_status sl_enter(sluice_context *context, int32_t op, int64_t *started)
+{
+    (void)op;
+    *started = 0;
+    sluice_status status = sl_check_context(context);
+    if (status)
+        return status;
     if (context->timing || SL_MUTANT(clock_always_read))
         *started = sl_now(context);
     return SLUICE_OK;
@@ -100,6 +108,12 @@ sluice_status sl_enter(sluice_context *context, int32_t op, int64_t *started)
 static void add(atomic_uint_least64_t *counter, uint64_t value)
 {
     atomic_fetch_add_explicit(counter, value, memory_order_relaxed);
+}
+
+void sl_spend(sluice_context *context, int32_t op, int64_t started)
+{
+    if (context->timing)
+        add(&context->tally.nanoseconds[op], (uint64_t)(sl_now(context) - started));
 }
 
 sluice_status sl_leave(sluice_context *context, int32_t op, int64_t started, sluice_status status)
@@ -111,8 +125,7 @@ sluice_status sl_leave(sluice_context *context, int32_t op, int64_t started, slu
         (void)puts("done");
     if (status == SLUICE_OK || status == SLUICE_OVERFLOW) {
         add(&context->tally.calls[op], 1);
-        if (context->timing)
-            add(&context->tally.nanoseconds[op], (uint64_t)(sl_now(context) - started));
+        sl_spend(context, op, started);
     }
     return status;
 }

@@ -15,6 +15,7 @@
 #include "../core/remap.h"
 #include "../core/rule.h"
 #include "cpu_pool.h"
+#include "cpu_sum.h"
 
 struct sl_exchange; /* cpu_exchange.h */
 
@@ -67,6 +68,7 @@ struct sluice_context {
     struct sl_bank *banks;
     int64_t *load; /* [2 * ranks] waterfill's scratch */
     struct sl_pool *pool;
+    struct sl_sums sums;
     struct sl_exchange *exchange; /* NULL without a use that exchanges */
     struct sl_tally tally;
     const unsigned char *fork_page; /* zero in a child after fork */
@@ -92,8 +94,12 @@ int64_t sl_now(const sluice_context *context);
 /* Rebuilds the bank's tables, from a map or (NULL) the present one. */
 void sl_bank_build(sluice_context *context, int32_t bank_layer, const int32_t *map);
 
-/* Begin and end of every operation: fork check, clock when timing is on. */
+/* Is there a context, and is this not a child after fork? Calls [any thread] begin with no more. */
+sluice_status sl_check_context(sluice_context *context);
+
+/* Begin and end of every other operation: the same, and the clock when timing is on. */
 sluice_status sl_enter(sluice_context *context, int32_t op, int64_t *started);
+void sl_spend(sluice_context *context, int32_t op, int64_t started); /* adds the time since */
 sluice_status sl_leave(sluice_context *context, int32_t op, int64_t started, sluice_status status);
 
 #endif

@@ -12,7 +12,9 @@ sluice_status cpu_dispatch(sluice_context *context, const sluice_dispatch_args *
     if ((status = sl_check_struct(context, NULL, 0, "args", args, sizeof *args, sizeof *args)) ||
         (status = sl_dispatch_check(&call)) || (call.counts && (status = sl_dispatch_count(&call))))
         return status;
-    if (!call.sends)
-        return SLUICE_OK; /* counted as a call by its SEND */
+    if (!call.sends) { /* its SEND counts the call */
+        sl_spend(context, SLUICE_OP_DISPATCH, started);
+        return SLUICE_OK;
+    }
     return sl_leave(context, SLUICE_OP_DISPATCH, started, sl_dispatch_send(&call));
 }

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * dispatch: what may be wrong with a call. */
+#include <stdio.h>
+
 #include "../core/mutant.h"
 #include "cpu_dispatch.h"
 
@@ -101,9 +103,12 @@ static sluice_status check_payload(struct sl_dispatch *call, int32_t i)
     sluice_context *context = call->context;
     const sluice_dispatch_args *args = call->args;
     sluice_status status;
-    if ((status = sl_check_bytes(context, "payloads[i]", args->payloads[i], call->tokens,
+    char payload[24], rows[24];
+    (void)snprintf(payload, sizeof payload, "payloads[%d]", i);
+    (void)snprintf(rows, sizeof rows, "rows[%d]", i);
+    if ((status = sl_check_bytes(context, payload, args->payloads[i], call->tokens,
                                  &call->payloads[i])) ||
-        (status = sl_check_bytes(context, "rows[i]", args->rows[i], -1, &call->rows[i])))
+        (status = sl_check_bytes(context, rows, args->rows[i], -1, &call->rows[i])))
         return status;
     if (call->rows[i].columns != call->payloads[i].columns)
         return sl_fail(context, SLUICE_INVALID,

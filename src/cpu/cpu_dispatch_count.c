@@ -28,7 +28,8 @@ void sl_dispatch_overflow(struct sl_dispatch *call, int32_t capacity, int32_t ra
                                     .needed = SL_MUTANT(overflow_needs_unknown) ? had : needed};
 }
 
-static void begin_lane(struct sl_dispatch *call)
+/* Returns how many ids were rejected. */
+static uint64_t begin_lane(struct sl_dispatch *call)
 {
     struct sl_lane *lane = call->lane;
     struct sl_ids ids = sl_ids_of(&call->ids);
@@ -42,10 +43,10 @@ static void begin_lane(struct sl_dispatch *call)
     for (int64_t t = 0; t < call->tokens; t++)
         for (int32_t c = 0; c < call->columns; c++)
             lane->ids[t * call->columns + c] = sl_dispatch_id(call, &ids, t, c, &rejected);
-    reject(call, rejected);
     lane->send.peers = call->context->living_count;
     lane->rows.peers = call->context->living_count;
     lane->rows.local = call->layer->bank->shape.local;
+    return rejected;
 }
 
 static sluice_status trade_counts(struct sl_dispatch *call, const struct sl_header *header)
@@ -121,7 +122,7 @@ sluice_status sl_dispatch_count(struct sl_dispatch *call)
     struct sl_exchange *exchange = call->exchange;
     struct sl_lane *lane = call->lane;
     int64_t capacity = call->fixed ? exchange->transport.capacity_pair : INT32_MAX;
-    begin_lane(call);
+    uint64_t rejected = begin_lane(call);
     sl_layout_send(&lane->send, &call->layer->bank->shape, call->tokens, call->columns, lane->ids,
                    exchange->peer_of, capacity, exchange->scratch, exchange->counts_out);
     if (lane->send.needed > capacity)
@@ -142,6 +143,7 @@ sluice_status sl_dispatch_count(struct sl_dispatch *call)
             lane->most = exchange->headers[p].tokens;
     if ((status = trade_counts(call, &header)))
         return status;
+    reject(call, rejected);
     lay_out(call);
     put_counts(call);
     lane->state = LANE_COUNTED;

@@ -91,7 +91,7 @@ static void put_rows(const struct sl_dispatch *call, const int32_t *meta, int32_
             int64_t n = out->columns / (call->multiply_type == SL_F32 ? 4 : 2);
             if (SL_MUTANT(multiplied_twice))
                 weight *= weight;
-            sl_scale_row(to, from, call->multiply_type, n, weight);
+            call->context->sums.scale(to, from, call->multiply_type, 0, n, weight);
         } else {
             memcpy(to, from, (size_t)out->columns);
         }
@@ -257,6 +257,15 @@ static sluice_status heard(struct sl_dispatch *call)
     return SLUICE_OK;
 }
 
+/* Columns and the payloads' lengths, which all ranks must have alike. */
+static uint64_t form(const struct sl_dispatch *call)
+{
+    uint64_t hash = sl_mix(SL_MIX, &call->columns, sizeof call->columns);
+    for (int32_t k = 0; k < call->args->payload_count; k++)
+        hash = sl_mix(hash, &call->payloads[k].columns, sizeof call->payloads[k].columns);
+    return hash;
+}
+
 sluice_status sl_dispatch_send(struct sl_dispatch *call)
 {
     struct sl_lane *lane = call->lane;
@@ -265,7 +274,7 @@ sluice_status sl_dispatch_send(struct sl_dispatch *call)
     struct sl_header header = {.kind = SL_KIND_SEND,
                                .layer = call->args->layer,
                                .lane = call->args->lane,
-                               .form = (call->token_bytes << 8) + (uint64_t)call->columns,
+                               .form = form(call),
                                .tokens = small ? rows_held(call) : call->overflow.had,
                                .detail = small ? rows_wanted(call) : call->overflow.needed,
                                .state = small  ? SL_SAID_SMALL

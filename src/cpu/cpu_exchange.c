@@ -17,9 +17,9 @@ const char *sl_kind_name(int32_t kind)
     return kind >= 0 && kind < (int32_t)(sizeof names / sizeof *names) ? names[kind] : "no call";
 }
 
-/* The channel is unusable until ranks are set anew. */
-static sluice_status break_channel(sluice_context *context, int32_t channel, sluice_status status,
-                                   const struct sl_header *mine, int32_t rank)
+/* No exchange, on any channel, until ranks are set anew. */
+static sluice_status break_off(sluice_context *context, sluice_status status,
+                               const struct sl_header *mine, int32_t rank)
 {
     sluice_fault fault = {.struct_size = sizeof fault,
                           .kind =
@@ -31,13 +31,13 @@ static sluice_status break_channel(sluice_context *context, int32_t channel, slu
                           .lane = mine->lane,
                           .rank = rank,
                           .call = mine->number};
-    if (!SL_MUTANT(fault_forgotten))
+    for (int32_t channel = 0; channel < 4 && !SL_MUTANT(fault_forgotten); channel++)
         context->exchange->broken[channel] = status;
     sl_fault(context, &fault);
     return status;
 }
 
-static sluice_status fail_wait(sluice_context *context, int32_t channel, sluice_status status,
+static sluice_status fail_wait(sluice_context *context, sluice_status status,
                                const struct sl_header *mine, int32_t peer)
 {
     int32_t rank = peer >= 0 && peer < context->living_count ? context->living[peer] : -1;
@@ -45,13 +45,26 @@ static sluice_status fail_wait(sluice_context *context, int32_t channel, sluice_
                        : status == SLUICE_CANCELLED ? "wait was ended by quiesce"
                        : status == SLUICE_MISMATCH  ? "sent a message of another length"
                                                     : "could not be reached";
-    (void)break_channel(context, channel, status, mine, rank);
+    char name[32] = "a rank that is not known";
+    if (rank >= 0)
+        (void)snprintf(name, sizeof name, "rank %d", rank);
+    (void)break_off(context, status, mine, rank);
     if (status == SLUICE_CANCELLED)
         return sl_fail(context, status, "%s of layer %d: the %s", sl_kind_name(mine->kind),
                        mine->layer, what);
-    return sl_fail(context, status, "rank %d %s to %s of layer %d (timeout %lld ms)", rank, what,
+    return sl_fail(context, status, "%s %s to %s of layer %d (timeout %lld ms)", name, what,
                    sl_kind_name(mine->kind), mine->layer,
                    (long long)(context->timeout_ns / 1000000));
+}
+
+uint64_t sl_mix(uint64_t hash, const void *data, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i++) {
+        unsigned char byte;
+        memcpy(&byte, (const char *)data + i, 1);
+        hash = (hash ^ byte) * 0x100000001B3U;
+    }
+    return hash;
 }
 
 static bool same(const struct sl_header *a, const struct sl_header *b)
@@ -59,12 +72,11 @@ static bool same(const struct sl_header *a, const struct sl_header *b)
     return memcmp(a, b, offsetof(struct sl_header, tokens)) == 0 || SL_MUTANT(mismatch_ignored);
 }
 
-static sluice_status differ(sluice_context *context, int32_t channel, const struct sl_header *mine,
-                            int32_t peer)
+static sluice_status differ(sluice_context *context, const struct sl_header *mine, int32_t peer)
 {
     const struct sl_header *other = &context->exchange->headers[peer];
     int32_t rank = context->living[peer];
-    (void)break_channel(context, channel, SLUICE_MISMATCH, mine, rank);
+    (void)break_off(context, SLUICE_MISMATCH, mine, rank);
     if (other->magic == MAGIC && other->kind == mine->kind && other->layer == mine->layer &&
         other->epoch != mine->epoch)
         return sl_fail(context, SLUICE_MISMATCH,
@@ -98,10 +110,10 @@ sluice_status sl_exchange_meet(sluice_context *context, int32_t channel, struct 
         context->comm.all_gather(context->comm.user, channel, mine, exchange->headers, sizeof *mine,
                                  context->timeout_ns, &peer);
     if (status)
-        return fail_wait(context, channel, status, mine, peer);
+        return fail_wait(context, status, mine, peer);
     for (int32_t p = 0; p < context->living_count; p++)
         if (!same(mine, &exchange->headers[p]))
-            return differ(context, channel, mine, p);
+            return differ(context, mine, p);
     return SLUICE_OK;
 }
 
@@ -118,7 +130,7 @@ sluice_status sl_exchange_trade(sluice_context *context, int32_t channel,
     sluice_status status =
         context->comm.all_to_all(context->comm.user, channel, exchange->send, exchange->send_bytes,
                                  exchange->recv, exchange->recv_bytes, context->timeout_ns, &peer);
-    return status ? fail_wait(context, channel, status, mine, peer) : SLUICE_OK;
+    return status ? fail_wait(context, status, mine, peer) : SLUICE_OK;
 }
 
 sluice_status sl_exchange_gather(sluice_context *context, int32_t channel, int32_t kind,
@@ -135,34 +147,23 @@ sluice_status sl_exchange_gather(sluice_context *context, int32_t channel, int32
     int32_t peer = -1;
     status = context->comm.all_gather(context->comm.user, channel, mine, all, bytes,
                                       context->timeout_ns, &peer);
-    return status ? fail_wait(context, channel, status, &header, peer) : SLUICE_OK;
-}
-
-/* FNV-1a over what must be equal on all ranks. */
-static uint64_t mix(uint64_t hash, const void *data, size_t bytes)
-{
-    for (size_t i = 0; i < bytes; i++) {
-        unsigned char byte;
-        memcpy(&byte, (const char *)data + i, 1);
-        hash = (hash ^ byte) * 0x100000001B3U;
-    }
-    return hash;
+    return status ? fail_wait(context, status, &header, peer) : SLUICE_OK;
 }
 
 sluice_status sl_exchange_agree(sluice_context *context, const sluice_config *config, char *text,
                                 size_t text_size)
 {
     const struct sl_exchange *exchange = context->exchange;
-    uint64_t form = 0xCBF29CE484222325U;
+    uint64_t form = SL_MIX;
     const int32_t numbers[] = {config->uses,          config->flags,       config->copy_policy,
                                config->shared_policy, config->layer_count, context->ranks};
-    form = mix(form, numbers, sizeof numbers);
-    form = mix(form, &config->seed, sizeof config->seed);
-    form = mix(form, &exchange->transport, sizeof exchange->transport);
+    form = sl_mix(form, numbers, sizeof numbers);
+    form = sl_mix(form, &config->seed, sizeof config->seed);
+    form = sl_mix(form, &exchange->transport, sizeof exchange->transport);
     for (int32_t i = 0; i < context->layer_count; i++) {
-        form = mix(form, &context->layers[i].rule, sizeof context->layers[i].rule);
-        form = mix(form, &context->layers[i].bank->shape.slots, sizeof(int32_t));
-        form = mix(form, &context->layers[i].bank_index, sizeof(int32_t));
+        form = sl_mix(form, &context->layers[i].rule, sizeof context->layers[i].rule);
+        form = sl_mix(form, &context->layers[i].bank->shape.slots, sizeof(int32_t));
+        form = sl_mix(form, &context->layers[i].bank_index, sizeof(int32_t));
     }
     if (SL_MUTANT(configs_not_compared))
         form = 0;

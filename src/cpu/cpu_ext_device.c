@@ -23,7 +23,7 @@ static sluice_status alloc(sluice_device device, size_t bytes, void **data)
 {
     if (!data || device.type != SLUICE_CPU)
         return SLUICE_INVALID;
-    *data = aligned_alloc(64, (bytes / 64 + 1) * 64);
+    *data = bytes > PTRDIFF_MAX - 64 ? NULL : aligned_alloc(64, (bytes / 64 + 1) * 64);
     return *data ? SLUICE_OK : SLUICE_NO_MEMORY;
 }
 

@@ -50,7 +50,7 @@ static sluice_status snapshot(sluice_context *context, int64_t *counts, int64_t 
     for (int32_t i = 0; i < context->layer_count; i++) {
         const struct sl_bank *bank = context->layers[i].bank;
         int64_t *row = counts + i * stride;
-        memset(row, 0, (size_t)stride * sizeof *row);
+        memset(row, 0, (size_t)bank->shape.physical * sizeof *row);
         for (int32_t p = 0; context->layers[i].bank_index == i && p < bank->shape.physical; p++)
             row[p] = (int64_t)bank->counters[p];
     }

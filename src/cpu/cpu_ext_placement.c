@@ -39,7 +39,7 @@ static sluice_status validate(int32_t layer, int32_t experts, int32_t ranks, con
     uint8_t seen[SL_MAX_COLUMNS];
     if (text && text_size)
         text[0] = 0;
-    return sl_place_check(layer, experts, ranks, map, count, seen, text, text_size);
+    return sl_place_check(layer, experts, ranks, map, count, seen, text, text ? text_size : 0);
 }
 
 static sluice_status set(sluice_context *context, int32_t layer, const int32_t *map, int64_t count,
@@ -58,8 +58,11 @@ static sluice_status set(sluice_context *context, int32_t layer, const int32_t *
     status = validate(layer, bank->shape.experts, bank->shape.ranks, map, count, why, sizeof why);
     if (status)
         return sl_fail(context, status, "%s", why);
-    if ((epoch < 0 || (epoch && epoch <= bank->epoch)) && !SL_MUTANT(stale_epoch_accepted))
-        return sl_fail(context, SLUICE_STALE, "epoch is %lld: layer %d is at %lld",
+    bool last = !epoch && bank->epoch == INT64_MAX;
+    bool passed = epoch < 0 || (epoch && epoch <= bank->epoch) || last;
+    if (passed && !SL_MUTANT(stale_epoch_accepted))
+        return sl_fail(context, SLUICE_STALE,
+                       "epoch is %lld: layer %d is at %lld, it must be above that or 0",
                        (long long)epoch, layer, (long long)bank->epoch);
     sl_count_logical(bank->counters, &bank->shape, bank->place.map, bank->folded);
     memset(bank->counters, 0, (size_t)count * sizeof *bank->counters);

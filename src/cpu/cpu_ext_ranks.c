@@ -26,27 +26,25 @@ static sluice_status check_alive(sluice_context *context, const sluice_ranks *ra
     return SLUICE_OK;
 }
 
-static sluice_status check_comm(sluice_context *context, const sluice_comm *comm, int32_t living,
+/* Does the communicator that will be used, the given or the present one, fit the living? */
+static sluice_status check_comm(sluice_context *context, const sluice_comm *given, int32_t living,
                                 int32_t own)
 {
-    if (!comm) {
-        if (context->comm.size != living)
-            return sl_fail(context, SLUICE_INVALID,
-                           "ranks.comm is NULL: the present one has %d ranks and %d live",
-                           context->comm.size, living);
-        return SLUICE_OK;
+    const sluice_comm *comm = given ? given : &context->comm;
+    if (given) {
+        sluice_status status =
+            sl_check_struct(context, NULL, 0, "ranks.comm", given, sizeof *given, sizeof *given);
+        if (status)
+            return status;
     }
-    sluice_status status =
-        sl_check_struct(context, NULL, 0, "ranks.comm", comm, sizeof *comm, sizeof *comm);
-    if (status)
-        return status;
+    const char *which = given ? "ranks.comm" : "ranks.comm is NULL: the present one";
     if (comm->size != living || comm->rank != own)
         return sl_fail(context, SLUICE_INVALID,
-                       "ranks.comm is rank %d of %d: among the living this is rank %d of %d",
+                       "%s is rank %d of %d: among the living this is rank %d of %d", which,
                        comm->rank, comm->size, own, living);
     if (context->exchanges && living > 1 && (!comm->all_gather || !comm->all_to_all))
         return sl_fail(context, SLUICE_INVALID,
-                       "ranks.comm has no all_gather and all_to_all: this context exchanges");
+                       "%s has no all_gather and all_to_all: this context exchanges", which);
     return SLUICE_OK;
 }
 
@@ -113,13 +111,11 @@ static sluice_status alive(sluice_context *context, uint8_t *mask, int32_t count
 
 static sluice_status poll_fault(const sluice_context *context, sluice_fault *fault)
 {
-    if (!context)
-        return SLUICE_INVALID;
     /* The lock is not part of what const promises. */
     sluice_context *own = (sluice_context *)(uintptr_t)context;
-    sluice_status status =
-        sl_check_struct(own, NULL, 0, "fault", fault, sizeof *fault, sizeof *fault);
-    if (status)
+    sluice_status status = sl_check_context(own);
+    if (status ||
+        (status = sl_check_struct(own, NULL, 0, "fault", fault, sizeof *fault, sizeof *fault)))
         return status;
     size_t size = fault->struct_size;
     pthread_mutex_lock(&own->text_lock);
@@ -144,8 +140,9 @@ static sluice_status clear(sluice_context *context)
 /* The lock keeps `set` from changing generation and comm in between. */
 static sluice_status quiesce(sluice_context *context, int64_t passed)
 {
-    if (!context)
-        return SLUICE_INVALID;
+    sluice_status status = sl_check_context(context);
+    if (status)
+        return status;
     pthread_mutex_lock(&context->text_lock);
     if (atomic_load(&context->generation) <= passed && context->comm.cancel)
         context->comm.cancel(context->comm.user, -1);

@@ -9,11 +9,9 @@ static uint64_t load(const atomic_uint_least64_t *counter)
 
 static sluice_status read_stats(sluice_context *context, sluice_stats *stats)
 {
-    if (!context)
-        return SLUICE_INVALID;
-    sluice_status status =
-        sl_check_struct(context, NULL, 0, "stats", stats, sizeof *stats, sizeof *stats);
-    if (status)
+    sluice_status status = sl_check_context(context);
+    if (status ||
+        (status = sl_check_struct(context, NULL, 0, "stats", stats, sizeof *stats, sizeof *stats)))
         return status;
     const struct sl_tally *tally = &context->tally;
     for (int32_t op = 0; op < SLUICE_OP_COUNT; op++) {

@@ -77,6 +77,10 @@ sluice_status sl_exchange_meet(sluice_context *context, int32_t channel, struct 
 sluice_status sl_exchange_trade(sluice_context *context, int32_t channel,
                                 const struct sl_header *mine);
 
+/* FNV-1a over what must be equal on all ranks, begun with SL_MIX. */
+#define SL_MIX 0xCBF29CE484222325U
+uint64_t sl_mix(uint64_t hash, const void *data, size_t bytes);
+
 const char *sl_kind_name(int32_t kind);
 
 #endif

@@ -169,6 +169,7 @@ static void start_numbers(sluice_context *context, const sluice_config *config)
     context->ranks = config->max_ranks ? config->max_ranks : context->comm.size;
     context->exchanges = sl_config_exchanges(config);
     context->layer_count = config->layer_count;
+    context->sums = sl_sums_pick(sl_level());
 }
 
 static size_t ranks_bytes(const sluice_context *context)

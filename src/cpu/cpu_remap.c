@@ -57,12 +57,14 @@ sluice_status sl_check_map(struct sl_walk *walk, int32_t layer, const struct sl_
 
 sluice_status sl_map_run(struct sl_walk *walk, int32_t layer)
 {
-    walk->layer->calls++;
-    if (!walk->waterfill) {
+    sluice_status status = SLUICE_OK;
+    if (walk->waterfill)
+        status = sl_waterfill_run(walk, layer);
+    else
         sl_walk_run(walk);
-        return SLUICE_OK;
-    }
-    return sl_waterfill_run(walk, layer);
+    /* A call that failed has drawn nothing. */
+    walk->layer->calls += status == SLUICE_OK;
+    return status;
 }
 
 static sluice_status check_inputs(struct sl_walk *walk, const sluice_remap_args *args)

@@ -2,6 +2,7 @@
  * get_moe_weights: which rows a rebalance may write. Views only; nothing is copied. */
 #include "cpu_weights.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "../core/mutant.h"
@@ -41,8 +42,10 @@ static sluice_status check(sluice_context *context, const sluice_weights_args *a
                        args->param_count, args->params ? "given" : "NULL");
     for (int32_t i = 0; i < args->param_count; i++) {
         const sluice_param *param = args->params[i];
+        char name[24];
+        (void)snprintf(name, sizeof name, "params[%d]", i);
         sluice_status status =
-            sl_check_struct(context, NULL, 0, "params[i]", param, sizeof *param, sizeof *param);
+            sl_check_struct(context, NULL, 0, name, param, sizeof *param, sizeof *param);
         if (status)
             return status;
         if (!param->name || !param->name[0])

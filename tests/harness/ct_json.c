@@ -310,7 +310,7 @@ bool ct_json_bool(const ct_json *value, bool otherwise)
     return value && value->kind == JSON_BOOL ? value->number != 0 : otherwise;
 }
 
-const ct_json *ct_golden_cases(void)
+static const ct_json *golden_index(void)
 {
     static ct_json *index; /* kept to the end of the program: every golden test asks */
     static bool tried;
@@ -319,7 +319,17 @@ const ct_json *ct_golden_cases(void)
         tried = true;
         index = path ? ct_json_load(path) : NULL;
     }
-    return ct_json_get(index, "cases");
+    return index;
+}
+
+const ct_json *ct_golden_cases(void)
+{
+    return ct_json_get(golden_index(), "cases");
+}
+
+int ct_golden_count(int whole, int part)
+{
+    return ct_json_bool(ct_json_get(golden_index(), "part"), false) ? part : whole;
 }
 
 const ct_json *ct_golden_case(const char *name)

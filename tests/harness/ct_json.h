@@ -31,5 +31,7 @@ bool ct_json_bool(const ct_json *value, bool otherwise);
 const ct_json *ct_golden_case(const char *name);
 /* The array of all its cases, or NULL where the golden files are absent. */
 const ct_json *ct_golden_cases(void);
+/* How many cases a test must have found: `whole`, or `part` of the few kept in tests/golden. */
+int ct_golden_count(int whole, int part);
 
 #endif

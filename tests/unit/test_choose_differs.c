@@ -54,8 +54,12 @@ CT(choose_golden, differs_are_known,
 {
     if (!ct_golden_cases())
         ct_skip("the golden vectors are not there");
+    int seen = 0;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct choose_call call;
+        if (!ct_golden_case(cases[i].name))
+            continue;
+        seen++;
         ct_true(golden_call(&call, cases[i].name));
         ct_true(choose_portable(&call));
         ct_note("%s, by the rule", cases[i].name);
@@ -69,4 +73,5 @@ CT(choose_golden, differs_are_known,
         ct_expect_eq_i64(rows_off(&call, cases[i].name, "torch_ids.npy", "torch_weights.npy", true),
                          cases[i].torch);
     }
+    ct_eq_i64(seen, ct_golden_count(14, 3));
 }

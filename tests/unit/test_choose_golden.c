@@ -81,7 +81,7 @@ static bool has_scaled_weights(const char *name)
 }
 
 /* The cases of a family; those whose call is more than the index says have their own tests. */
-static void check_family(const char *family, int32_t count)
+static void check_family(const char *family, int64_t count)
 {
     const ct_json *cases = ct_golden_cases();
     int32_t found = 0;
@@ -102,6 +102,12 @@ static void check_family(const char *family, int32_t count)
     ct_eq_i64(found, count);
 }
 
+#define NEED_CASE(name)                                                                            \
+    do {                                                                                           \
+        if (!ct_golden_case(name))                                                                 \
+            ct_skip("the golden case " name " is not there");                                      \
+    } while (0)
+
 #define NEED_GOLDEN()                                                                              \
     do {                                                                                           \
         if (!ct_golden_cases())                                                                    \
@@ -111,18 +117,18 @@ static void check_family(const char *family, int32_t count)
 CT(choose_golden, topk_agrees, "family topk: ids and weights of SGLang's CUDA router, in order")
 {
     NEED_GOLDEN();
-    check_family("topk", 46);
+    check_family("topk", ct_golden_count(46, 9));
 }
 
 CT(choose_golden, select_agrees, "family select: SGLang's grouped and torch routing")
 {
     NEED_GOLDEN();
-    check_family("select", 17);
+    check_family("select", ct_golden_count(17, 4));
 }
 
 CT(choose_golden, bias_by_token_agrees, "a second bias for some tokens is a second row")
 {
-    NEED_GOLDEN();
+    NEED_CASE("topk/bias-by-token-deepseek-v4");
     static const char name[] = "topk/bias-by-token-deepseek-v4";
     static const char *const files[] = {"bias.npy", "bias_alt.npy"};
     struct choose_call call;
@@ -140,7 +146,7 @@ CT(choose_golden, bias_by_token_agrees, "a second bias for some tokens is a seco
 CT(choose_golden, packed_agrees,
    "ids and weights packed in 32 bits are ours, the weight cut to bf16")
 {
-    NEED_GOLDEN();
+    NEED_CASE("topk/packed-qwen3");
     struct choose_call call;
     struct ct_npy packed;
     ct_true(golden_call(&call, "topk/packed-qwen3"));
@@ -165,7 +171,7 @@ static const char *const bias_file[] = {"bias.npy"};
 
 CT(choose_golden, llama4_agrees, "Llama 4: the sigmoid of the greatest logit")
 {
-    NEED_GOLDEN();
+    NEED_CASE("custom/llama4");
     struct choose_call call = custom(
         (sluice_router){.experts = 16, .top_k = 1, .score = SLUICE_SCORE_SIGMOID}, "custom/llama4");
     expect_result(&call, "custom/llama4", "ids.npy", "weights.npy");
@@ -173,7 +179,7 @@ CT(choose_golden, llama4_agrees, "Llama 4: the sigmoid of the greatest logit")
 
 CT(choose_golden, gpt_oss_agrees, "gpt-oss: the softmax of the chosen is softmax and renorm")
 {
-    NEED_GOLDEN();
+    NEED_CASE("custom/gpt-oss-raw-logits");
     static const char name[] = "custom/gpt-oss-raw-logits";
     struct choose_call call =
         custom((sluice_router){.experts = 128, .top_k = 4, .renorm = 1}, name);
@@ -184,7 +190,7 @@ CT(choose_golden, gpt_oss_agrees, "gpt-oss: the softmax of the chosen is softmax
 
 CT(choose_golden, gemma4_agrees, "Gemma 4: times a scale of each expert")
 {
-    NEED_GOLDEN();
+    NEED_CASE("custom/gemma4");
     struct choose_call call =
         custom((sluice_router){.experts = 128, .top_k = 8, .renorm = 1}, "custom/gemma4");
     struct ct_npy scale;
@@ -196,7 +202,7 @@ CT(choose_golden, gemma4_agrees, "Gemma 4: times a scale of each expert")
 CT(choose_golden, inkling_agrees,
    "Inkling: shared logits join the sum, a global scale is folded in")
 {
-    NEED_GOLDEN();
+    NEED_CASE("custom/inkling");
     struct choose_call call = custom((sluice_router){.experts = 256,
                                                      .top_k = 6,
                                                      .score = SLUICE_SCORE_SIGMOID,
@@ -226,7 +232,7 @@ CT(choose_golden, inkling_agrees,
 
 CT(choose_golden, sigmoid_families_agree, "Muse Spark, Cohere 2 and AFMoE")
 {
-    NEED_GOLDEN();
+    NEED_CASE("custom/muse-spark");
     static const struct {
         const char *name;
         sluice_router router;
@@ -258,7 +264,7 @@ CT(choose_golden, sigmoid_families_agree, "Muse Spark, Cohere 2 and AFMoE")
 
 CT(choose_golden, interns1_agrees, "Intern-S1-Pro: K/G in each group, listed by group")
 {
-    NEED_GOLDEN();
+    NEED_CASE("custom/interns1-pro");
     struct choose_call call = custom(
         (sluice_router){
             .experts = 128, .top_k = 8, .groups = 8, .group_mode = SLUICE_GROUPS_EVEN, .renorm = 1},
@@ -289,7 +295,7 @@ static bool hash_call(struct choose_call *call, const char *name, int32_t shared
 CT(choose_golden, hash_agrees,
    "DeepSeek-V4's first layers: ids from a table, weights from the logits")
 {
-    NEED_GOLDEN();
+    NEED_CASE("custom/hash-topk-torch");
     struct choose_call call;
     for (int32_t shared = 0; shared < 2; shared++) {
         const char *name = shared ? "custom/hash-topk-shared1" : "custom/hash-topk-shared0";
@@ -307,7 +313,7 @@ CT(choose_golden, hash_agrees,
 CT(choose_golden, sparsemixer_is_outside,
    "Phi-3.5-MoE: the ids are ours, the weights no descriptor has")
 {
-    NEED_GOLDEN();
+    NEED_CASE("custom/phimoe-sparsemixer");
     static const char name[] = "custom/phimoe-sparsemixer";
     struct choose_call call = custom((sluice_router){.experts = 16, .top_k = 2}, name);
     struct golden_result result;
