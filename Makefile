@@ -131,6 +131,8 @@ $(BUILD)/selftest: $(patsubst %,$(BUILD)/obj/tests/harness/%.o,ct_selftest ct_ch
 include mk/mutants.mk
 include mk/hosts.mk
 include mk/mpi.mk
+include mk/hot.mk
+include mk/fuzz.mk
 
 demo:
 	@$(MAKE) --no-print-directory -j2 lib tool
@@ -169,6 +171,7 @@ help:
 	@echo 'make test          all tests; the last line is "N passed, N failed[, N skipped]"'
 	@echo 'make test-long     make test, and the runs that take longer'
 	@echo 'make conform       the conformance suite on the plugin and on every mutant'
+	@echo 'make fuzz          each fuzzer for FUZZ_SECONDS (20); fuzz-replay: only the corpus'
 	@echo 'make bench         ratios measured side by side'
 	@echo 'make install       into $$(DESTDIR)$$(PREFIX); PREFIX=$(PREFIX)'
 	@echo 'make lint format   check the style; put it right'

@@ -88,6 +88,9 @@ else
     script abi 120
     script conform 400
     script hosts 200
+    script cli 200
+    script fuzz 300
+    script system_calls 120
     [ ! -f tests/mpi.sh ] || script mpi 120
     script lint 300
     script docs 120
