@@ -94,7 +94,7 @@ int64_t sl_now(const sluice_context *context);
 /* Rebuilds the bank's tables, from a map or (NULL) the present one. */
 void sl_bank_build(sluice_context *context, int32_t bank_layer, const int32_t *map);
 
-/* Is there a context, and is this not a child after fork? Calls [any thread] begin with no more. */
+/* Is there a context, and is it not the parent's, after fork? Calls [any thread] begin with it. */
 sluice_status sl_check_context(sluice_context *context);
 
 /* Begin and end of every other operation: the same, and the clock when timing is on. */
