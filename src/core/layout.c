@@ -92,6 +92,16 @@ void sl_layout_rows(struct sl_rows *rows, const int32_t *counts, int64_t counts_
     rows->start[rows->local] = rows->total;
 }
 
+void sl_layout_none(struct sl_rows *rows, int64_t stride)
+{
+    rows->needed = 0;
+    memset(rows->start, 0, ((size_t)rows->local + 1) * sizeof *rows->start);
+    for (int32_t slot = 0; stride && slot <= rows->local; slot++)
+        rows->start[slot] = slot * stride;
+    memset(rows->count, 0, (size_t)rows->local * sizeof *rows->count);
+    rows->total = stride * rows->local;
+}
+
 int64_t sl_layout_next(struct sl_rows *rows, int32_t peer, int32_t slot)
 {
     int64_t row = rows->cursor[(int64_t)peer * rows->local + slot]++;

@@ -41,6 +41,9 @@ struct sl_rows {
 void sl_layout_rows(struct sl_rows *rows, const int32_t *counts, int64_t counts_stride,
                     int64_t align, int64_t stride, int64_t capacity);
 
+/* The same where nothing arrives, without a look at the counts; cursor is left alone. */
+void sl_layout_none(struct sl_rows *rows, int64_t stride);
+
 /* The row of the next token of `peer` in `slot`, or SL_ROW_DROPPED. */
 int64_t sl_layout_next(struct sl_rows *rows, int32_t peer, int32_t slot);
 

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
  * dispatch: what may be wrong with a call. */
-#include <stdio.h>
-
 #include "../core/mutant.h"
 #include "cpu_dispatch.h"
 
@@ -103,12 +101,14 @@ static sluice_status check_payload(struct sl_dispatch *call, int32_t i)
     sluice_context *context = call->context;
     const sluice_dispatch_args *args = call->args;
     sluice_status status;
-    char payload[24], rows[24];
-    (void)snprintf(payload, sizeof payload, "payloads[%d]", i);
-    (void)snprintf(rows, sizeof rows, "rows[%d]", i);
-    if ((status = sl_check_bytes(context, payload, args->payloads[i], call->tokens,
+    static const char *const payloads[] = {"payloads[0]", "payloads[1]", "payloads[2]",
+                                           "payloads[3]", "payloads[4]", "payloads[5]",
+                                           "payloads[6]", "payloads[7]"};
+    static const char *const rows[] = {"rows[0]", "rows[1]", "rows[2]", "rows[3]",
+                                       "rows[4]", "rows[5]", "rows[6]", "rows[7]"};
+    if ((status = sl_check_bytes(context, payloads[i], args->payloads[i], call->tokens,
                                  &call->payloads[i])) ||
-        (status = sl_check_bytes(context, rows, args->rows[i], -1, &call->rows[i])))
+        (status = sl_check_bytes(context, rows[i], args->rows[i], -1, &call->rows[i])))
         return status;
     if (call->rows[i].columns != call->payloads[i].columns)
         return sl_fail(context, SLUICE_INVALID,

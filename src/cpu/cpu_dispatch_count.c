@@ -76,12 +76,16 @@ static void lay_out(struct sl_dispatch *call)
     const int32_t *counts = call->exchange->counts_in;
     int32_t local = lane->rows.local;
     bool strided = call->fixed && t->row_layout == SLUICE_ROWS_STRIDED;
-    sl_layout_rows(&lane->rows, counts, local + 1, t->row_align, strided ? t->capacity_slot : 0,
-                   call->fixed ? (strided ? t->capacity_slot * local : t->capacity_rows)
-                               : INT64_MAX);
     lane->from_start[0] = 0;
     for (int32_t p = 0; p < lane->rows.peers; p++)
         lane->from_start[p + 1] = lane->from_start[p] + counts[(int64_t)p * (local + 1) + local];
+    if (lane->from_start[lane->rows.peers] == 0) {
+        sl_layout_none(&lane->rows, strided ? t->capacity_slot : 0);
+        return;
+    }
+    sl_layout_rows(&lane->rows, counts, local + 1, t->row_align, strided ? t->capacity_slot : 0,
+                   call->fixed ? (strided ? t->capacity_slot * local : t->capacity_rows)
+                               : INT64_MAX);
     if (!call->fixed)
         return;
     int64_t capacity = strided ? t->capacity_slot : t->capacity_rows;
@@ -106,14 +110,12 @@ static void put_counts(const struct sl_dispatch *call)
     if (call->args->row_count)
         *call->args->row_count = rows->total;
     struct sl_ids counts = sl_ids_of(&call->slot_counts), starts = sl_ids_of(&call->slot_starts);
-    for (int32_t slot = 0; slot < rows->local; slot++)
-        if (call->args->slot_counts)
-            sl_id_put(&counts, slot, 0,
-                      SL_MUTANT(counts_with_padding) ? rows->start[slot + 1] - rows->start[slot]
-                                                     : rows->count[slot]);
-    for (int32_t slot = 0; slot <= rows->local; slot++)
-        if (call->args->slot_starts)
-            sl_id_put(&starts, slot, 0, rows->start[slot]);
+    for (int32_t slot = 0; call->args->slot_counts && slot < rows->local; slot++)
+        sl_id_put(&counts, slot, 0,
+                  SL_MUTANT(counts_with_padding) ? rows->start[slot + 1] - rows->start[slot]
+                                                 : rows->count[slot]);
+    for (int32_t slot = 0; call->args->slot_starts && slot <= rows->local; slot++)
+        sl_id_put(&starts, slot, 0, rows->start[slot]);
 }
 
 sluice_status sl_dispatch_count(struct sl_dispatch *call)

@@ -120,7 +120,7 @@ static void put_own(void *argument, int32_t part, int32_t parts)
 static void zero_padding(const struct sl_dispatch *call)
 {
     const struct sl_rows *rows = &call->lane->rows;
-    if (SL_MUTANT(padding_rows_left) ||
+    if (SL_MUTANT(padding_rows_left) || rows->total == 0 ||
         (call->fixed && call->exchange->transport.row_layout == SLUICE_ROWS_STRIDED))
         return;
     for (int32_t slot = 0; slot < rows->local; slot++)
