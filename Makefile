@@ -147,7 +147,9 @@ test-long:
 conform: lib $(BUILD)/sluice-conform mutants
 	@BUILD='$(BUILD)' bash tests/conform.sh
 bench: lib tool
-	@$(BUILD)/sluice bench
+	@$(BUILD)/sluice bench --json $(BUILD)/bench.json
+	@if python3 -c 'import torch' 2>/dev/null; then python3 tests/bench_torch.py $(BUILD)/bench.json; \
+	else echo 'torch is not installed: not compared'; fi
 	@BUILD='$(BUILD)' bash tests/callgrind.sh
 lint:
 	@BUILD='$(BUILD)' bash tests/lint.sh

@@ -39,6 +39,9 @@ else
     skip "man page: mandoc is not installed"
 fi
 
+mutants=$(grep -c '^ *[a-z0-9_]* *|' abi/mutants/mutants.txt)
+if grep -q "\b$mutants mutants" README.md; then ok; else bad "README.md does not say that there are $mutants mutants"; fi
+
 if grep -n '@[A-Z]*@' README.md; then bad "README.md has a place left open"; else ok; fi
 
 line="$passed passed, $failed failed"
