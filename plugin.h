@@ -8,13 +8,20 @@
  *         (const sluice_api *(*)(uint32_t))dlsym(so, SLUICE_ENTRY);
  *     const sluice_api *api = get(SLUICE_ABI_MAJOR);  // NULL: this major is not served
  *
+ * A layer's life: open once; then each step topk -> remap -> record (or all three in one pass:
+ * `route` of sluice.route/1), dispatch COUNT -> room for row_count rows -> dispatch SEND -> the
+ * engine's grouped GEMM over slot_starts -> combine, which applies the weights. abi/hosts has whole
+ * engines. What is marked (draft) has its place in the ABI and answers UNSUPPORTED in 0.1.
+ *
  * Rules that hold everywhere
  *   sizes     Every struct here begins with struct_size; the caller sets it to sizeof. Exceptions,
  *             frozen for ever: sluice_api, sluice_tensor and its parts, sluice_handle. Members are
  *             only ever appended. A plugin refuses a struct shorter than the first release's or
- *             longer than 4096 bytes (INVALID), and one with a non-zero byte that it does not know
- *             (UNSUPPORTED), so an old plugin never ignores what a new engine asks for.
+ *             longer than 4096 bytes (INVALID), and one with a non-zero byte behind the members
+ *             that it knows (UNSUPPORTED): an old plugin never ignores what a new engine asks.
  *   zero      Zero is every member's default and means "not given", so memset(0) is a good start.
+ *             Members marked required have no default. Tensors are not covered: device.type and
+ *             dtype.lanes (1) are always given.
  *   enums     cross as int32_t.
  *   tensors   have the layout of DLPack's DLTensor. The plugin reads shape and strides during the
  *             call only, data until the stream has run the work. Rows may have a stride; the last
@@ -26,8 +33,8 @@
  *             argument, what it was and what it should be. Arguments are checked before anything
  *             else: a call that fails has changed nothing but, at most, the contents of its
  *             outputs. A collective call that fails later says so in its contract.
- *             Every call may also answer NOT_READY (a child after fork), FENCED, or UNSUPPORTED (a
- *             tail it does not know); contracts do not repeat these. Outputs must not overlap
+ *             Every call may also answer NOT_READY (a child after fork), FENCED, or UNSUPPORTED
+ *             (bytes it does not know); contracts do not repeat these. Outputs must not overlap
  *             inputs.
  *   threads   A context is used by one thread at a time, but for calls marked [any thread].
  *             Different contexts are independent. A context does not survive fork: the child gets
@@ -44,8 +51,9 @@
  *   layout    is that of LP64 platforms.
  *
  * Words: E routed ("logical") experts, Z zero experts, K choices a token, F shared experts that
- * ride as slots, W ranks, N routed slots a rank, P = N * W physical experts, L = N + F local slots
- * a rank, T tokens of this call, H elements of a token's row. Physical expert p lives on rank
+ * ride as slots, W ranks (max_ranks: the dead and the reserved count too), N routed slots a rank,
+ * P = N * W physical experts, L = N + F local slots a rank (the shared ones last), T tokens of this
+ * call, H elements of a token's row. Physical expert p lives on rank
  * p / N. Slot id = rank * L + local slot; this is what dispatch speaks. Recorder id = physical
  * expert, never a shared slot; this is what counting speaks.
  */
@@ -85,7 +93,7 @@ enum {
     SLUICE_PEER_LOST = 5,   /* a rank did not come in time or its connection broke; text names it */
     SLUICE_MISMATCH = 6,    /* ranks made different calls; text names the rank and both calls */
     SLUICE_OVERFLOW = 7,    /* a capacity was too small; text says which, had and needed */
-    SLUICE_BUSY = 8,        /* the thing is in use: a layer that moves, a lane in flight */
+    SLUICE_BUSY = 8,        /* the thing is in use: a layer that moves */
     SLUICE_STALE = 9,       /* a handle of an earlier dispatch, or an epoch that has passed */
     SLUICE_FENCED = 10,     /* this rank must not route until ranks and placement are set anew */
     SLUICE_NOT_CAPTURABLE = 11, /* this call waits for the device and cannot be captured */
@@ -161,9 +169,11 @@ SLUICE_ASSERT_ENDS_WITH(sluice_host, reserved);
 /* ---------------------------------------------------------------------------- communicator */
 
 /* Who and where this rank is, and, if the plugin is to move bytes, how. An engine that keeps its
- * own transport leaves all callbacks NULL. Ranks on the CPU as threads or MPI: src/comm fills this
- * in. One comm serves one context, and must outlive it or the `set` of sluice.ranks/1 that replaces
- * it.
+ * own transport leaves all callbacks NULL. EXACT, FIXED and BALANCE_NOW need all_gather and
+ * all_to_all; isend, irecv and poll are for migration (draft) and go together. Without cancel,
+ * quiesce cannot end a wait; without resume, `set` needs a new comm. For ranks as threads or over
+ * MPI, comm_threads.h and comm_mpi.h of src/comm fill this in. One comm serves one context, and
+ * must outlive it or the `set` of sluice.ranks/1 that replaces it.
  *
  * Callbacks return SLUICE_OK, PEER_LOST, CANCELLED or MISMATCH (a message of an unexpected length).
  * `channel` keeps independent orders of calls apart (0 ... 63): calls on one channel come in the
@@ -258,8 +268,8 @@ SLUICE_ASSERT_ENDS_WITH(sluice_router, weight_on);
 typedef struct sluice_layer {
     size_t struct_size;
     const sluice_router *router;
-    /* The layer whose experts, placement and counters this one uses; NULL: its own. That layer must
-     * be its own bank and have the same E, F and N. */
+    /* Index of the layer whose experts, placement and counters this one uses; NULL: its own. That
+     * layer must be its own bank and have the same E, F and N. */
     const int32_t *bank;
     int32_t slots_per_rank; /* N, fixed for the life of the context; default ceil(E / max_ranks) */
     int32_t reserved;
@@ -274,11 +284,12 @@ enum {
     SLUICE_USE_EXACT = 1,       /* dispatch in two calls, count then send; combine */
     SLUICE_USE_FIXED = 2,       /* dispatch with fixed capacities; combine */
     SLUICE_USE_BALANCE_NOW = 4, /* remap may be collective: WATERFILL_DYNAMIC, balance mode now */
-    SLUICE_USE_SUMMED_LOAD = 8,
-    SLUICE_USE_MIGRATE = 16
+    SLUICE_USE_SUMMED_LOAD = 8, /* (draft) */
+    SLUICE_USE_MIGRATE = 16     /* (draft) */
 };
 enum {
-    /* Open nothing: fill in `needs`, or fail with the reason as open would. Not collective. */
+    /* Open nothing: fill in `needs` (if given), or fail with the reason as open would. Not
+     * collective. */
     SLUICE_OPEN_QUERY = 1,
     /* Every rank computes every row and the engine sums the results (no all-to-all). Choices then
      * depend on the global row only (row_base + row), one rank alone serves a row's shared experts
@@ -294,7 +305,7 @@ enum {
     SLUICE_COPY_STATIC =
         0, /* one copy an expert, fixed for a placement: near first, else a fair share */
     SLUICE_COPY_RANDOM = 1,  /* every copy with equal chance, for each choice */
-    SLUICE_COPY_BALANCED = 2 /* quotas of sluice.balance/1 */
+    SLUICE_COPY_BALANCED = 2 /* quotas of sluice.balance/1 (draft) */
 };
 enum {
     SLUICE_SHARED_AT_HOME = 0, /* a token's shared experts are served by its own rank */
@@ -302,7 +313,7 @@ enum {
         1, /* shared experts are no slots: F counts as 0 in slots and columns */
     SLUICE_SHARED_WATERFILL_STATIC = 2,  /* SGLang's formula, from this rank's counts */
     SLUICE_SHARED_WATERFILL_DYNAMIC = 3, /* the same from summed counts: remap is collective */
-    SLUICE_SHARED_LEVEL = 4              /* the exact joint answer of sluice.balance/1 */
+    SLUICE_SHARED_LEVEL = 4              /* the exact joint answer of sluice.balance/1 (draft) */
 };
 enum { SLUICE_COMBINE_EXACT = 0, SLUICE_COMBINE_PER_RANK = 1 };
 enum { SLUICE_ROWS_GROUPED = 0, SLUICE_ROWS_STRIDED = 1 };
@@ -310,10 +321,12 @@ enum { SLUICE_ROWS_GROUPED = 0, SLUICE_ROWS_STRIDED = 1 };
 /* What dispatch and combine may be asked for; equal on all ranks (checked at open). */
 typedef struct sluice_transport {
     size_t struct_size;
-    int64_t max_tokens;        /* greatest T of an exact dispatch */
-    int64_t fixed_tokens;      /* greatest T of a fixed dispatch */
-    int64_t payload_row_bytes; /* bytes of one token over all payloads, at most */
-    int64_t combine_row_bytes; /* bytes of one row of combine, at most; default payload_row_bytes */
+    int64_t max_tokens;        /* greatest T of an exact dispatch; required with USE_EXACT */
+    int64_t fixed_tokens;      /* greatest T of a fixed dispatch; required with USE_FIXED */
+    int64_t payload_row_bytes; /* bytes of one token over all payloads, at most; required */
+    /* Bytes of one row of combine, at most; default payload_row_bytes: give it where rows come back
+     * wider than they went (FP8 in, bf16 out). */
+    int64_t combine_row_bytes;
     /* Capacities of fixed dispatch. Defaults (0) cannot overflow. */
     int64_t capacity_pair; /* tokens from one rank to another; default fixed_tokens */
     int64_t capacity_rows; /* rows a rank gets in all, padding included */
@@ -386,8 +399,9 @@ typedef struct sluice_topk_args {
     const sluice_tensor *bias_row;     /* [T] ids, which row of bias; iff B > 1 */
     const sluice_tensor *expert_scale; /* [E+Z] f32, optional: w *= expert_scale[id] (Gemma 4) */
     const sluice_tensor
-        *shared_logits;              /* [T, 1] or [T, F], a dtype of logits; iff not SHARED_ONE */
-    const sluice_tensor *forced_ids; /* [M, K] ids, optional: choices are looked up, not ranked */
+        *shared_logits; /* [T, 1] or [T, F], a dtype of logits; iff not SHARED_ONE */
+    /* [M, K] ids, optional: choices are looked up, not ranked; weights come from the logits */
+    const sluice_tensor *forced_ids;
     const sluice_tensor *forced_row; /* [T] ids, row of forced_ids; NULL: row t */
     const sluice_tensor *row_valid;  /* [T] u8 or bool, optional: 0 = a padding row */
     const sluice_tensor *num_valid;  /* one id, optional: rows from it on are padding */
@@ -412,8 +426,10 @@ typedef struct sluice_remap_args {
     const sluice_tensor *zero_weight;    /* [T] f32; required with zero_weight_here */
     const sluice_tensor *row_valid;      /* [T] u8 or bool, optional */
     const sluice_tensor *num_valid;      /* one id, optional */
-    const sluice_tensor *step;     /* one id, optional: numbers the draws; else calls are counted */
-    const sluice_tensor *row_base; /* one id, optional: global number of row 0; default 0 */
+    const sluice_tensor *step; /* one id, optional: numbers the draws; else calls are counted */
+    /* One id, optional: global number of row 0, which numbers draws (RANDOM) and picks copy and
+     * serving rank (EVERY_RANK_EVERY_ROW); default 0. */
+    const sluice_tensor *row_base;
     /* out, each optional, at least one */
     const sluice_tensor *dispatch_ids;     /* [T, K+F] slot ids, shared columns last */
     const sluice_tensor *dispatch_weights; /* [T, K+F] f32 */
@@ -427,8 +443,11 @@ typedef struct sluice_record_args {
     int32_t layer;
     int32_t reserved;
     void *stream;
-    const sluice_tensor *recorder_ids; /* [T, K] or [n]; -1: none */
-    const sluice_tensor *num_valid;    /* one id, optional: rows from it on are not counted */
+    /* [T, K] as remap gives them, or flat [n]; -1: none. Never dispatch_ids: those are slot ids,
+     * and a shared slot would count as an expert. Their K+F columns are INVALID; flat, nobody could
+     * tell. */
+    const sluice_tensor *recorder_ids;
+    const sluice_tensor *num_valid; /* one id, optional: rows from it on are not counted */
 } sluice_record_args;
 SLUICE_ASSERT_ENDS_WITH(sluice_record_args, num_valid);
 
@@ -440,8 +459,8 @@ enum { SLUICE_WEIGHTS_VIEW = 0, SLUICE_WEIGHTS_REGISTER = 1, SLUICE_WEIGHTS_UNRE
 typedef struct sluice_param {
     size_t struct_size;
     const char *name;  /* in texts; unique in the layer */
-    const char *group; /* parameters that make up an expert together; NULL: one group */
-    const sluice_tensor *tensor;
+    const char *group; /* of parameters that move together (draft); NULL: all of the layer's */
+    const sluice_tensor *tensor; /* EXPERT: [L, ...], routed rows first, the F shared ones last */
     int32_t role;    /* EXPERT: dimension 0 is the L local slots. Others are never written. */
     int32_t visible; /* out: 1 where `view` was filled in, 0 where there is none */
     /* out: what a rebalance may write: the same data, strides, dtype and offset with dimension 0 =
@@ -465,14 +484,20 @@ typedef struct sluice_weights_args {
 } sluice_weights_args;
 SLUICE_ASSERT_ENDS_WITH(sluice_weights_args, user);
 
-/* Names one dispatch; a value of the caller, nothing to release. Valid for its lane's combine until
- * the lane's next dispatch. Frozen. */
+/* Names one dispatch; a value of the caller, nothing to release. Valid for its lane's combine (as
+ * often as you like) until the lane's next COUNT or FIXED, which ends it. Frozen. */
 typedef struct sluice_handle {
     uint64_t opaque[4];
 } sluice_handle;
 
 enum { SLUICE_DISPATCH_COUNT = 1, SLUICE_DISPATCH_SEND = 2, SLUICE_DISPATCH_FIXED = 3 };
 
+/*       reads                                        fills in
+ * COUNT ids, num_valid                               *handle, *row_count, slot_counts, slot_starts
+ * SEND  *handle, the same ids and num_valid again,   rows, row_slot, row_weight
+ *       weights, payloads, multiply
+ * FIXED all but *handle                              all but *row_count
+ * Members of the other phase are ignored, so one struct serves both calls. */
 typedef struct sluice_dispatch_args {
     size_t struct_size;
     int32_t layer;
@@ -481,19 +506,21 @@ typedef struct sluice_dispatch_args {
     sluice_handle *handle; /* COUNT and FIXED fill it in, SEND reads it */
     int32_t lane;
     int32_t payload_count;
-    /* in: COUNT reads ids (and num_valid) only; SEND needs the same ids again */
+    /* in */
     const sluice_tensor *const *payloads; /* [payload_count] of [T, ...], any dtype, as bytes */
     const sluice_tensor *dispatch_ids;    /* [T, C] slot ids, C = K + F or less; -1 sends nothing */
     const sluice_tensor *dispatch_weights; /* [T, C] f32; required by SEND and FIXED */
     const sluice_tensor *num_valid;        /* one id, optional */
     /* out */
     const sluice_tensor *const *rows; /* [payload_count] of [rows, ...]; at least the rows told */
-    const sluice_tensor *slot_counts; /* [L] ids, optional: rows of each local slot, padding not */
+    const sluice_tensor *slot_counts; /* [L] ids, optional: rows of each slot without padding */
     const sluice_tensor *slot_starts; /* [L+1] ids, optional: first row of each local slot */
     const sluice_tensor *row_slot;    /* [rows] ids, optional: local slot of a row, -1 = padding */
     const sluice_tensor *row_weight;  /* [rows] f32, optional */
     int64_t *row_count; /* COUNT: rows SEND will write, padding included; host memory */
-    int32_t multiply;   /* 1: payload 0 (f32, f16, bf16) is multiplied by the row's weight */
+    /* 1: payload 0 (f32, f16, bf16) is multiplied by the row's weight; only for layers with
+     * weight_on INPUT, where 0 leaves it to the engine, by row_weight. Elsewhere combine weighs. */
+    int32_t multiply;
     int32_t reserved;
 } sluice_dispatch_args;
 SLUICE_ASSERT_ENDS_WITH(sluice_dispatch_args, reserved);
@@ -501,11 +528,13 @@ SLUICE_ASSERT_ENDS_WITH(sluice_dispatch_args, reserved);
 typedef struct sluice_combine_args {
     size_t struct_size;
     int32_t layer;
-    int32_t scale; /* 1: times the routed scaling factor (where scale_by is ENGINE) */
+    int32_t scale; /* 1: times the routed scaling factor; only where scale_by is BY_ENGINE, and then
+                    * here or in the engine, not in both */
     void *stream;
     const sluice_handle *handle;
     /* in */
-    const sluice_tensor *rows;        /* [rows, H] f32, f16, bf16: expert outputs, as dispatched */
+    /* [rows, H] f32, f16 or bf16: expert outputs in the rows of dispatch, not weighted yet */
+    const sluice_tensor *rows;
     const sluice_tensor *zero_weight; /* [T] f32, optional: adds zero_weight * x */
     const sluice_tensor *x;           /* [T, H], dtype of rows; iff zero_weight */
     /* out */
@@ -584,8 +613,8 @@ typedef struct sluice_api {
      * no failure: the handle is valid, every rank goes on to combine, and that gives NaN for the
      * tokens hit. The fault record has rank, had and needed. [capture]
      * Slot ids outside [0, W * L) and of dead ranks send nothing and are counted as rejected.
-     * Errors: INVALID, UNSUPPORTED (not asked for at open), STALE (SEND with another handle),
-     * NOT_CAPTURABLE, PEER_LOST, MISMATCH, CANCELLED, NOT_READY, OVERFLOW. [hot] */
+     * Errors: INVALID, UNSUPPORTED (not asked for at open), STALE (SEND with another handle, or
+     * again), NOT_CAPTURABLE, PEER_LOST, MISMATCH, CANCELLED, NOT_READY, OVERFLOW (FIXED). [hot] */
     sluice_status (*dispatch)(sluice_context *context, const sluice_dispatch_args *args);
 
     /* Brings expert outputs home: out[t] = sum over columns, ascending, of weight * row in f32, one

@@ -4,6 +4,13 @@
 
 #include "conform.h"
 
+static sluice_context *open_with(int32_t experts, int32_t top_k, int32_t shared)
+{
+    struct cf_setup setup;
+    cf_setup(&setup, 1, experts, top_k, shared);
+    return cf_open(&setup);
+}
+
 static sluice_context *open_sized(int32_t layers, int32_t experts, int32_t rank, int32_t ranks,
                                   int32_t shared)
 {
@@ -50,7 +57,7 @@ static void vector(const void *what)
 static void wide(const void *what)
 {
     (void)what;
-    sluice_context *context = open_sized(1, 4, 0, 1, 0);
+    sluice_context *context = open_with(4, 3, 0);
     struct cf_array *ids = cf_strided(CF_I64, 2, 3, 5);
     const int64_t values[2][3] = {{0, 0x100000001, -1}, {3, INT64_MIN, 3}};
     for (int64_t t = 0; t < 2; t++)
@@ -63,7 +70,7 @@ static void wide(const void *what)
 static void padding(const void *what)
 {
     (void)what;
-    sluice_context *context = open_sized(1, 4, 0, 1, 0);
+    sluice_context *context = open_with(4, 2, 0);
     struct cf_array *ids = cf_ids(CF_I32, 3, 2, (const int32_t[]){0, 1, 2, 3, 3, 77});
     record(context, 0, ids, cf_scalar(2));
     expect(context, 0, WANT(1, 1, 1, 1), 4);
@@ -72,11 +79,22 @@ static void padding(const void *what)
     CHECK_EQ(cf_rejected(context, SLUICE_OP_RECORD), 0, "rejected ids in padding");
 }
 
+/* Slot ids with their shared columns, where recorder ids belong: all of them name an expert too. */
+static void dispatch_ids(const void *what)
+{
+    (void)what;
+    sluice_context *context = open_with(4, 2, 1);
+    struct cf_array *ids = cf_ids(CF_I32, 2, 3, (const int32_t[]){0, 1, 3, 2, 0, 3});
+    sluice_record_args args = {.struct_size = sizeof args, .recorder_ids = &ids->t};
+    EXPECT(context, cf_call_record(context, &args), SLUICE_INVALID, "recorder_ids", "3", "2");
+    expect(context, 0, WANT(0, 0, 0, 0), 4);
+}
+
 /* Hot ids many times, so that a sum kept in few bits anywhere shows. */
 static void many(const void *what)
 {
     (void)what;
-    sluice_context *context = open_sized(1, 4, 0, 1, 0);
+    sluice_context *context = open_with(4, 2, 0);
     enum { ROWS = 70000 };
     struct cf_array *ids = cf_array(CF_I32, ROWS, 2);
     for (int32_t t = 0; t < ROWS; t++)
@@ -199,6 +217,8 @@ static const struct cf_case CASES[] = {
      vector, NULL},
     {"record.wide", "int64 ids and strided rows are counted as they are", wide, NULL},
     {"record.padding", "rows from num_valid on are not counted", padding, NULL},
+    {"record.dispatch_ids", "ids with shared columns are refused and count nothing", dispatch_ids,
+     NULL},
     {"record.many", "hundreds of thousands of ids are counted exactly", many, NULL},
     {"record.64_bits", "counters hold more than 32 bits", sixty_four_bits, NULL},
     {"record.layers", "each layer counts for itself, one with a bank for its bank", layers_apart,

@@ -41,6 +41,9 @@ static sluice_status check_handle(struct call *call)
     call->lane = &call->exchange->lanes[lane];
     if (SL_MUTANT(lanes_shared))
         call->lane = &call->exchange->lanes[0];
+    if (handle->opaque[0] == call->lane->call && call->lane->state == LANE_COUNTED &&
+        !SL_MUTANT(stale_handle_accepted))
+        return sl_fail(context, SLUICE_STALE, "handle is of a COUNT whose SEND has not been made");
     if ((handle->opaque[0] != call->lane->call || call->lane->state != LANE_SENT) &&
         !SL_MUTANT(stale_handle_accepted))
         return sl_fail(context, SLUICE_STALE,
@@ -65,7 +68,8 @@ static sluice_status check_tensors(struct call *call)
     call->row_bytes = (size_t)call->rows.columns * (size_t)call->rows.size;
     if (call->row_bytes > (size_t)call->exchange->transport.combine_row_bytes)
         return sl_fail(context, SLUICE_INVALID,
-                       "rows has rows of %zu bytes: at most %lld were asked for at open",
+                       "rows has rows of %zu bytes: at most combine_row_bytes of "
+                       "config.transport, which is %lld",
                        call->row_bytes, (long long)call->exchange->transport.combine_row_bytes);
     if (!args->zero_weight != !args->x)
         return sl_fail(context, SLUICE_INVALID,
@@ -94,7 +98,7 @@ static sluice_status check(struct call *call)
         return sl_fail(context, SLUICE_INVALID, "scale is %d: must be 0 or 1", args->scale);
     if (args->scale && rule->scale_by != SLUICE_SCALE_BY_ENGINE)
         return sl_fail(context, SLUICE_INVALID,
-                       "scale is 1: the layer's weights are scaled already (scale_by WEIGHTS)");
+                       "scale is 1: the layer's weights are scaled already (scale_by IN_WEIGHTS)");
     call->scale = args->scale && !SL_MUTANT(combine_scale_ignored) ? rule->scale : 1.0F;
     call->weighs = rule->weight_on == SLUICE_WEIGHT_ON_OUTPUT || SL_MUTANT(input_weighed_again);
     call->own = call->exchange->peer_of[context->rank];

@@ -148,7 +148,9 @@ sluice_status sl_config_check(const struct sl_text *text, const sluice_config *c
         (!comm->all_gather || !comm->all_to_all))
         return sl_text_fail(
             text, SLUICE_INVALID,
-            "config.comm has no all_gather and all_to_all: config.uses %d needs them",
-            config->uses);
+            "config.comm has no all_gather and all_to_all: config.uses has %s, which needs them",
+            config->uses & SLUICE_USE_EXACT   ? "EXACT"
+            : config->uses & SLUICE_USE_FIXED ? "FIXED"
+                                              : "BALANCE_NOW");
     return SLUICE_OK;
 }

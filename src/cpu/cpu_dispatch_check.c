@@ -29,9 +29,10 @@ static sluice_status check_phase(struct sl_dispatch *call)
     if (phase == SLUICE_DISPATCH_SEND && !SL_MUTANT(stale_send_accepted) &&
         (args->handle->opaque[0] != call->lane->call || call->lane->state != LANE_COUNTED ||
          call->lane->layer != args->layer))
-        return sl_fail(context, SLUICE_STALE,
-                       "handle is not that of the last COUNT of lane %d, layer %d", args->lane,
-                       args->layer);
+        return sl_fail(
+            context, SLUICE_STALE,
+            "handle is not that of the last COUNT of lane %d, layer %d, or was sent already",
+            args->lane, args->layer);
     return SLUICE_OK;
 }
 
@@ -52,8 +53,9 @@ static sluice_status check_ids(struct sl_dispatch *call)
                        (long long)call->ids.columns, widest);
     if (call->tokens > most)
         return sl_fail(context, SLUICE_INVALID,
-                       "dispatch_ids has %lld rows: at most %lld were asked for at open",
-                       (long long)call->tokens, (long long)most);
+                       "dispatch_ids has %lld rows: at most %s of config.transport, which is %lld",
+                       (long long)call->tokens, call->fixed ? "fixed_tokens" : "max_tokens",
+                       (long long)most);
     status =
         sl_check_scalar(context, "num_valid", call->args->num_valid, call->tokens, &call->valid);
     if (!status && (call->valid < 0 || call->valid > call->tokens))
@@ -126,6 +128,10 @@ static sluice_status check_multiply(struct sl_dispatch *call)
     const sluice_dispatch_args *args = call->args;
     if (args->multiply != 0 && args->multiply != 1)
         return sl_fail(context, SLUICE_INVALID, "multiply is %d: must be 0 or 1", args->multiply);
+    if (args->multiply && call->layer->rule.weight_on != SLUICE_WEIGHT_ON_INPUT)
+        return sl_fail(context, SLUICE_INVALID,
+                       "multiply is 1: the layer's weights go on the output, where combine applies "
+                       "them");
     if (args->multiply) {
         int32_t type = call->payloads[0].type;
         if (args->payload_count < 1 || !(type & SL_T_FLOATS) || type != call->rows[0].type)
@@ -161,7 +167,8 @@ static sluice_status check_send(struct sl_dispatch *call)
             return status;
     if (call->token_bytes > (size_t)t->payload_row_bytes)
         return sl_fail(context, SLUICE_INVALID,
-                       "payloads have %zu bytes a token: at most %lld were asked for at open",
+                       "payloads have %zu bytes a token: at most payload_row_bytes of "
+                       "config.transport, which is %lld",
                        call->token_bytes, (long long)t->payload_row_bytes);
     if (args->row_slot && (status = sl_check_tensor(context, "row_slot", args->row_slot, -1, 1,
                                                     SL_T_IDS, &call->row_slot)))

@@ -75,8 +75,9 @@ static sluice_status make_layer(const struct sl_text *text, const sluice_config 
     if ((int64_t)*slots * ranks < experts)
         return sl_text_fail(
             text, SLUICE_INVALID,
-            "config.layers[%d].slots_per_rank is %d: %d ranks then hold %d experts of %d", index,
-            *slots, ranks, *slots * ranks, experts);
+            "config.layers[%d].slots_per_rank is %d: %d ranks then hold %d of %d experts, must "
+            "be at least %d",
+            index, *slots, ranks, *slots * ranks, experts, (experts + ranks - 1) / ranks);
     layer->shared = config->shared_policy == SLUICE_SHARED_NOT_FUSED ? 0 : layer->rule.shared;
     layer->choose = sl_choose_pick(&layer->rule, sl_level());
     layer->bank_index = given->bank ? *given->bank : index;

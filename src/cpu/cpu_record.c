@@ -19,6 +19,12 @@ sluice_status cpu_record(sluice_context *context, const sluice_record_args *args
                                   &ids)) ||
         (status = sl_check_scalar(context, "num_valid", args->num_valid, ids.rows, &valid)))
         return status;
+    if (args->recorder_ids->ndim == 2 && ids.columns != layer->rule.top_k &&
+        !SL_MUTANT(dispatch_ids_recorded))
+        return sl_fail(context, SLUICE_INVALID, "recorder_ids has %lld columns: must be %d%s",
+                       (long long)ids.columns, layer->rule.top_k,
+                       ids.columns > layer->rule.top_k ? "; dispatch_ids are not recorder ids"
+                                                       : "");
     if (valid < 0 || valid > ids.rows)
         return sl_fail(context, SLUICE_INVALID, "num_valid is %lld: must be 0 to %lld",
                        (long long)valid, (long long)ids.rows);
