@@ -24,10 +24,11 @@
  *             dtype.lanes (1) are always given.
  *   enums     cross as int32_t.
  *   tensors   have the layout of DLPack's DLTensor. The plugin reads shape and strides during the
- *             call only, data until the stream has run the work. Rows may have a stride; the last
- *             dimension may not. strides NULL: dense. Strides of extents 0 and 1 mean nothing.
- *             data may be NULL when a tensor has no element. Alignment is that of the element.
- *             Tensors of ids are int32 or int64, by their dtype, each for itself.
+ *             call only, data until the stream has run the work. Rows may have a stride (those of
+ *             an output must not overlap); the last dimension may not. strides NULL: dense. Strides
+ *             of extents 0 and 1 mean nothing. data may be NULL when a tensor has no element.
+ *             Alignment is that of the element. Tensors of ids are int32 or int64, by their dtype,
+ *             each for itself.
  *   absent    A pointer to a tensor may be NULL where this header says "optional".
  *   errors    A call returns SLUICE_OK or a status; the text is last_error's and names the
  *             argument, what it was and what it should be. Arguments are checked before anything
@@ -175,7 +176,8 @@ SLUICE_ASSERT_ENDS_WITH(sluice_host, reserved);
  * MPI, comm_threads.h and comm_mpi.h of src/comm fill this in. One comm serves one context, and
  * must outlive it or the `set` of sluice.ranks/1 that replaces it.
  *
- * Callbacks return SLUICE_OK, PEER_LOST, CANCELLED or MISMATCH (a message of an unexpected length).
+ * Callbacks return SLUICE_OK, PEER_LOST, CANCELLED or MISMATCH (a message of an unexpected length);
+ * isend and irecv also NO_MEMORY; any other status is taken as a failure of the exchange.
  * `channel` keeps independent orders of calls apart (0 ... 63): calls on one channel come in the
  * same order on every rank. `timeout_ns` is relative; on PEER_LOST `*peer` (never NULL) is the rank
  * waited for, -1 if unknown, and an implementation that knows who is lost should tell the others,
@@ -430,7 +432,7 @@ typedef struct sluice_remap_args {
     /* One id, optional: global number of row 0, which numbers draws (RANDOM) and picks copy and
      * serving rank (EVERY_RANK_EVERY_ROW); default 0. */
     const sluice_tensor *row_base;
-    /* out, each optional, at least one */
+    /* out, each optional, at least one (waterfill: dispatch_weights come with dispatch_ids) */
     const sluice_tensor *dispatch_ids;     /* [T, K+F] slot ids, shared columns last */
     const sluice_tensor *dispatch_weights; /* [T, K+F] f32 */
     const sluice_tensor *recorder_ids;     /* [T, K] physical experts, never a shared slot */

@@ -130,6 +130,18 @@ static void repeated_row(const void *what)
         CHECK_EQ(cf_id(call.ids, t, 0), 1, "first choice of row %d", t);
 }
 
+static void overlapping_rows(const void *what)
+{
+    (void)what;
+    struct call call;
+    start(&call, ROWS);
+    int64_t strides[2] = {1, 1};
+    sluice_tensor ids = call.ids->t;
+    ids.strides = strides;
+    call.args.ids = &ids;
+    EXPECT(call.context, cf_call_topk(call.context, &call.args), SLUICE_INVALID, "ids", "stride");
+}
+
 static void bools(const void *what)
 {
     (void)what;
@@ -168,6 +180,7 @@ static const struct cf_case CASES[] = {
     {"tensor.no_extent", "nor do strides of a tensor without rows", no_extent, NULL},
     {"tensor.dense_strides", "dense strides are as none", dense_strides, NULL},
     {"tensor.repeated_row", "an input's rows may be one and the same", repeated_row, NULL},
+    {"tensor.overlapping_rows", "an output's rows may not overlap", overlapping_rows, NULL},
     {"tensor.bool", "masks may be bool or uint8", bools, NULL},
     {"tensor.scalars", "a scalar may have no dimension or one, int32 or int64", scalars, NULL},
 };

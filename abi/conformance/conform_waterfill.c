@@ -159,6 +159,33 @@ static void needs_use(const void *what)
         __VA_ARGS__                                                                                \
     }
 
+/* A newcomer cannot exchange before `set`: what its calls counted on the way must be forgotten. */
+static void failed(const void *what)
+{
+    (void)what;
+    struct cf_setup setup;
+    cf_setup(&setup, 1, 4, 2, 1);
+    cf_setup_rank(&setup, 1, 2);
+    setup.config.flags = SLUICE_OPEN_JOIN;
+    setup.config.uses = SLUICE_USE_BALANCE_NOW;
+    setup.config.shared_policy = SLUICE_SHARED_WATERFILL_DYNAMIC;
+    sluice_context *context = cf_open(&setup);
+    struct cf_array *logits = cf_array(CF_F32, 5, 4), *slots = cf_array(CF_I32, 5, 3);
+    struct cf_array *ids = cf_ids(CF_I32, 2, 2, (const int32_t[]){0, 9, 3, -7});
+    const sluice_route_args route = {
+        .struct_size = sizeof route, .logits = &logits->t, .dispatch_ids = &slots->t};
+    EXPECT(context, cf_call_route(context, &route), SLUICE_NOT_READY, "set");
+    int64_t counters[4];
+    cf_counters(context, 0, counters, 4);
+    for (int p = 0; p < 4; p++)
+        CHECK_EQ(counters[p], 0, "counter %d after a route that failed", p);
+    const sluice_remap_args remap = {
+        .struct_size = sizeof remap, .ids = &ids->t, .dispatch_ids = &cf_array(CF_I32, 2, 3)->t};
+    EXPECT(context, cf_call_remap(context, &remap), SLUICE_NOT_READY, "set");
+    CHECK_EQ(cf_rejected(context, SLUICE_OP_REMAP), 0, "ids rejected by a remap that failed");
+    cf_api->close(context);
+}
+
 static const struct cf_case CASES[] = {
     {"waterfill.static", "static waterfill gives SGLang's ranks", static_mode,
      SCENE(4, 8, 1, 200, 3, true, 0)},
@@ -180,5 +207,6 @@ static const struct cf_case CASES[] = {
     {"waterfill.dynamic_few", "dynamic waterfill with few rows still exchanges and stays at home",
      dynamic_mode, SCENE(2, 8, 1, 20, 4, false, 0)},
     {"waterfill.needs_use", "dynamic waterfill must be asked for at open", needs_use, NULL},
+    {"waterfill.failed", "a collective call that fails counts and rejects nothing", failed, NULL},
 };
 CF_LIST(cf_waterfill_cases, CASES);

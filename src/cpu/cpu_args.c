@@ -197,6 +197,23 @@ sluice_status sl_check_tensor(sluice_context *context, const char *name,
     return check_data(context, name, tensor, (size_t)view->size, view);
 }
 
+sluice_status sl_check_apart(sluice_context *context, const char *name, const struct sl_view *view)
+{
+    if (view->rows < 2 || view->stride >= view->columns || SL_MUTANT(rows_overlap))
+        return SLUICE_OK;
+    return sl_fail(context, SLUICE_INVALID,
+                   "%s has row stride %lld: must be at least %lld, its rows overlap", name,
+                   (long long)view->stride, (long long)view->columns);
+}
+
+sluice_status sl_check_result(sluice_context *context, const char *name,
+                              const sluice_tensor *tensor, int64_t rows, int64_t columns,
+                              int32_t types, struct sl_view *view)
+{
+    sluice_status status = sl_check_tensor(context, name, tensor, rows, columns, types, view);
+    return status ? status : sl_check_apart(context, name, view);
+}
+
 sluice_status sl_check_bytes(sluice_context *context, const char *name, const sluice_tensor *tensor,
                              int64_t rows, struct sl_view *view)
 {

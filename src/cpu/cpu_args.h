@@ -38,6 +38,12 @@ sluice_status sl_check_tensor(sluice_context *context, const char *name,
                               const sluice_tensor *tensor, int64_t rows, int64_t columns,
                               int32_t types, struct sl_view *view);
 
+/* The same for an output, whose rows must not overlap. */
+sluice_status sl_check_result(sluice_context *context, const char *name,
+                              const sluice_tensor *tensor, int64_t rows, int64_t columns,
+                              int32_t types, struct sl_view *view);
+sluice_status sl_check_apart(sluice_context *context, const char *name, const struct sl_view *view);
+
 /* Any dtype as bytes, [rows, ...]: view->columns and stride are then bytes, size 1. */
 sluice_status sl_check_bytes(sluice_context *context, const char *name, const sluice_tensor *tensor,
                              int64_t rows, struct sl_view *view);

@@ -176,16 +176,31 @@ static void run_block(const struct sl_walk *walk, struct block *block, int64_t f
         zero_here(walk, first, count, block->zero);
 }
 
+struct run {
+    const struct sl_walk *walk;
+    struct sl_remap_tally tally[SL_MAX_THREADS];
+};
+
+/* Where the first part counts, and the others' counts go. */
+static uint64_t *first_set(const struct sl_walk *walk)
+{
+    const struct sl_bank *bank = walk->layer->bank;
+    return bank->counters +
+           (walk->holds ? (int64_t)sl_threads(walk->context) * bank->shape.physical : 0);
+}
+
 static void run_part(void *job, int32_t index, int32_t parts)
 {
-    const struct sl_walk *walk = *(struct sl_walk *const *)job;
+    struct run *run = job;
+    const struct sl_walk *walk = run->walk;
     int64_t blocks = (walk->rows + SL_BLOCK_ROWS - 1) / SL_BLOCK_ROWS;
     int64_t from = blocks * index / parts * SL_BLOCK_ROWS;
     int64_t to = blocks * (index + 1) / parts * SL_BLOCK_ROWS;
     if (to > walk->rows)
         to = walk->rows;
     const struct sl_bank *bank = walk->layer->bank;
-    struct part part = {.counters = bank->counters + (int64_t)index * bank->shape.physical,
+    struct part part = {.counters = index ? bank->counters + (int64_t)index * bank->shape.physical
+                                          : first_set(walk),
                         .load =
                             walk->load ? walk->load + (int64_t)index * walk->context->ranks : NULL};
     struct sl_walk own;
@@ -200,12 +215,7 @@ static void run_part(void *job, int32_t index, int32_t parts)
         int64_t left = to - first;
         run_block(walk, &block, first, left < SL_BLOCK_ROWS ? (int32_t)left : SL_BLOCK_ROWS, &part);
     }
-    struct sl_tally *tally = &walk->context->tally;
-    int32_t op = walk->chooses ? SLUICE_OP_ROUTE : SLUICE_OP_REMAP;
-    if (part.tally.rejected)
-        atomic_fetch_add_explicit(&tally->rejected[op], part.tally.rejected, memory_order_relaxed);
-    if (part.tally.dead)
-        atomic_fetch_add_explicit(&tally->dead, part.tally.dead, memory_order_relaxed);
+    run->tally[index] = part.tally;
 }
 
 /* Brings the other parts' counts into the first one's. */
@@ -213,10 +223,11 @@ static void merge(const struct sl_walk *walk, int32_t parts)
 {
     const struct sl_bank *bank = walk->layer->bank;
     int32_t physical = bank->shape.physical, ranks = walk->context->ranks;
+    uint64_t *sum = first_set(walk);
     for (int32_t i = 1; i < parts - SL_MUTANT(last_thread_not_counted); i++) {
         uint64_t *counters = bank->counters + (int64_t)i * physical;
         for (int32_t p = 0; walk->counts && p < physical; p++) {
-            bank->counters[p] += counters[p];
+            sum[p] += counters[p];
             counters[p] = 0;
         }
         for (int32_t r = 0; walk->waterfill && r < ranks; r++)
@@ -228,7 +239,36 @@ void sl_walk_run(struct sl_walk *walk)
 {
     if (walk->rows == 0)
         return;
-    int32_t parts =
-        sl_pool_run(walk->context->pool, run_part, (void *)&walk, walk->rows, GRAIN_ROWS);
+    struct run run;
+    run.walk = walk;
+    int32_t parts = sl_pool_run(walk->context->pool, run_part, &run, walk->rows, GRAIN_ROWS);
     merge(walk, parts);
+    for (int32_t i = 0; i < parts; i++) {
+        walk->tally.rejected += run.tally[i].rejected;
+        walk->tally.dead += run.tally[i].dead;
+    }
+}
+
+void sl_walk_keep(struct sl_walk *walk)
+{
+    const struct sl_bank *bank = walk->layer->bank;
+    struct sl_tally *tally = &walk->context->tally;
+    int32_t op = walk->chooses ? SLUICE_OP_ROUTE : SLUICE_OP_REMAP;
+    if (walk->tally.rejected)
+        atomic_fetch_add_explicit(&tally->rejected[op], walk->tally.rejected, memory_order_relaxed);
+    if (walk->tally.dead)
+        atomic_fetch_add_explicit(&tally->dead, walk->tally.dead, memory_order_relaxed);
+    uint64_t *held = first_set(walk);
+    for (int32_t p = 0; walk->holds && walk->counts && p < bank->shape.physical; p++) {
+        bank->counters[p] += held[p];
+        held[p] = 0;
+    }
+}
+
+void sl_walk_drop(struct sl_walk *walk)
+{
+    const struct sl_bank *bank = walk->layer->bank;
+    if (SL_MUTANT(failed_route_counts))
+        sl_walk_keep(walk);
+    memset(first_set(walk), 0, (size_t)bank->shape.physical * sizeof *bank->counters);
 }

@@ -32,10 +32,17 @@ struct sl_walk {
     struct sl_remap remap;
     bool waterfill;
     int64_t *load; /* waterfill: [parts][ranks] choices by destination, zeroed by the caller */
+    bool holds;    /* the call may fail after the run: counts wait beside the bank's */
+    struct sl_remap_tally tally;
 };
 
-/* Runs the walk on the context's threads; counts land in the bank, tallies in the context.
- * Waterfill's second pass is the caller's (cpu_waterfill.c). */
+/* Runs the walk on the context's threads. Waterfill's second pass is the caller's
+ * (cpu_waterfill.c). */
 void sl_walk_run(struct sl_walk *walk);
+
+/* One of these ends each run that maps: its counts and tallies become the context's, or (only with
+ * holds) leave no trace. */
+void sl_walk_keep(struct sl_walk *walk);
+void sl_walk_drop(struct sl_walk *walk);
 
 #endif

@@ -59,7 +59,7 @@ static sluice_status check_tensors(struct call *call)
     const sluice_combine_args *args = call->args;
     sluice_status status;
     if ((status = sl_check_tensor(context, "rows", args->rows, -1, -1, SL_T_FLOATS, &call->rows)) ||
-        (status = sl_check_tensor(context, "out", args->out, call->lane->tokens, call->rows.columns,
+        (status = sl_check_result(context, "out", args->out, call->lane->tokens, call->rows.columns,
                                   call->rows.type, &call->out)))
         return status;
     if (call->rows.rows < call->lane->rows.total)

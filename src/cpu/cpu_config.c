@@ -4,7 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-enum { MOST_LAYERS = 4096, MOST_THREADS = 64 };
+enum { MOST_LAYERS = 4096 };
 
 sluice_status sl_text_fail(const struct sl_text *text, sluice_status status, const char *format,
                            ...)
@@ -27,9 +27,9 @@ static sluice_status check_host(const struct sl_text *text, const sluice_host *h
     if (!host->alloc != !host->free)
         return sl_text_fail(text, SLUICE_INVALID,
                             "config.host: alloc and free come together or not at all");
-    if (host->threads < 0 || host->threads > MOST_THREADS)
+    if (host->threads < 0 || host->threads > SL_MAX_THREADS)
         return sl_text_fail(text, SLUICE_INVALID, "config.host.threads is %d: must be 0 to %d",
-                            host->threads, MOST_THREADS);
+                            host->threads, SL_MAX_THREADS);
     return SLUICE_OK;
 }
 

@@ -24,7 +24,7 @@ struct sl_bank {
     struct sl_shape shape;
     struct sl_place place;
     void *place_memory;
-    uint64_t *counters; /* [threads][P]; between calls all counts are in the first */
+    uint64_t *counters; /* [threads + 1][P]; between calls all counts are in the first */
     int64_t *folded;    /* [E] counts made under earlier placements */
     int64_t epoch;
 };
@@ -93,6 +93,14 @@ int64_t sl_now(const sluice_context *context);
 
 /* Rebuilds the bank's tables, from a map or (NULL) the present one. */
 void sl_bank_build(sluice_context *context, int32_t bank_layer, const int32_t *map);
+
+enum { SL_MAX_THREADS = 64 };
+
+/* Sets of counts that a walk's threads need. */
+static inline int32_t sl_threads(const sluice_context *context)
+{
+    return context->host.threads > 1 ? context->host.threads : 1;
+}
 
 /* Is there a context, and is it not the parent's, after fork? Calls [any thread] begin with it. */
 sluice_status sl_check_context(sluice_context *context);

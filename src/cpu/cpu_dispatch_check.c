@@ -110,7 +110,8 @@ static sluice_status check_payload(struct sl_dispatch *call, int32_t i)
                                        "rows[4]", "rows[5]", "rows[6]", "rows[7]"};
     if ((status = sl_check_bytes(context, payloads[i], args->payloads[i], call->tokens,
                                  &call->payloads[i])) ||
-        (status = sl_check_bytes(context, rows[i], args->rows[i], -1, &call->rows[i])))
+        (status = sl_check_bytes(context, rows[i], args->rows[i], -1, &call->rows[i])) ||
+        (status = sl_check_apart(context, rows[i], &call->rows[i])))
         return status;
     if (call->rows[i].columns != call->payloads[i].columns)
         return sl_fail(context, SLUICE_INVALID,
@@ -170,10 +171,10 @@ static sluice_status check_send(struct sl_dispatch *call)
                        "payloads have %zu bytes a token: at most payload_row_bytes of "
                        "config.transport, which is %lld",
                        call->token_bytes, (long long)t->payload_row_bytes);
-    if (args->row_slot && (status = sl_check_tensor(context, "row_slot", args->row_slot, -1, 1,
+    if (args->row_slot && (status = sl_check_result(context, "row_slot", args->row_slot, -1, 1,
                                                     SL_T_IDS, &call->row_slot)))
         return status;
-    if (args->row_weight && (status = sl_check_tensor(context, "row_weight", args->row_weight, -1,
+    if (args->row_weight && (status = sl_check_result(context, "row_weight", args->row_weight, -1,
                                                       1, SL_T_F32, &call->row_weight)))
         return status;
     return check_multiply(call);
@@ -185,10 +186,10 @@ static sluice_status check_counts(struct sl_dispatch *call)
     const sluice_dispatch_args *args = call->args;
     int64_t local = call->layer->bank->shape.local;
     sluice_status status;
-    if (args->slot_counts && (status = sl_check_tensor(context, "slot_counts", args->slot_counts,
+    if (args->slot_counts && (status = sl_check_result(context, "slot_counts", args->slot_counts,
                                                        local, 1, SL_T_IDS, &call->slot_counts)))
         return status;
-    if (args->slot_starts && (status = sl_check_tensor(context, "slot_starts", args->slot_starts,
+    if (args->slot_starts && (status = sl_check_result(context, "slot_starts", args->slot_starts,
                                                        local + 1, 1, SL_T_IDS, &call->slot_starts)))
         return status;
     if (args->phase == SLUICE_DISPATCH_COUNT && !args->row_count)

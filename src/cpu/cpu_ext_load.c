@@ -23,7 +23,7 @@ static sluice_status read_counters(sluice_context *context, int32_t layer,
     if (status)
         return status;
     const struct sl_bank *bank = state->bank;
-    status = sl_check_tensor(context, "counts", counts, bank->shape.physical, 1, SL_T_I64, &view);
+    status = sl_check_result(context, "counts", counts, bank->shape.physical, 1, SL_T_I64, &view);
     if (status)
         return status;
     for (int32_t p = 0; p < bank->shape.physical; p++)

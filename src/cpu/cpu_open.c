@@ -120,14 +120,14 @@ static struct sl_shape shape_of(const struct sl_layer *layer, int32_t slots, int
 
 static size_t counter_bytes(const sluice_context *context, const struct sl_shape *shape)
 {
-    int32_t sets = context->host.threads > 1 ? context->host.threads : 1;
+    int32_t sets = sl_threads(context) + 1;
     return ((size_t)sets * (size_t)shape->physical + (size_t)shape->experts) * sizeof(uint64_t);
 }
 
 static size_t load_bytes(const sluice_context *context)
 {
     size_t width = (size_t)context->ranks + 1;
-    size_t sets = (size_t)(context->host.threads > 1 ? context->host.threads : 1) + 2;
+    size_t sets = (size_t)sl_threads(context) + 2;
     if (context->shared_policy == SLUICE_SHARED_WATERFILL_DYNAMIC)
         sets += (size_t)context->ranks;
     bool waterfill = context->shared_policy == SLUICE_SHARED_WATERFILL_STATIC ||
@@ -237,7 +237,7 @@ static bool start_banks(sluice_context *context)
         bank->counters = sl_alloc(context, counter_bytes(context, &bank->shape), SLUICE_MEM_STATE);
         if (!bank->place_memory || !bank->counters)
             return false;
-        int32_t sets = context->host.threads > 1 ? context->host.threads : 1;
+        int32_t sets = sl_threads(context) + 1;
         bank->folded = (int64_t *)(bank->counters + (int64_t)sets * bank->shape.physical);
         sl_place_bind(&bank->place, &bank->shape, bank->place_memory);
         sl_place_trivial(&bank->shape, bank->place.map);

@@ -60,8 +60,10 @@ sluice_status sl_map_run(struct sl_walk *walk, int32_t layer)
     sluice_status status = SLUICE_OK;
     if (walk->waterfill)
         status = sl_waterfill_run(walk, layer);
-    else
+    else {
         sl_walk_run(walk);
+        sl_walk_keep(walk);
+    }
     /* A call that failed has drawn nothing. */
     walk->layer->calls += status == SLUICE_OK;
     return status;

@@ -147,7 +147,7 @@ sluice_status sl_check_out(struct sl_walk *walk, const char *name, const sluice_
     out->wanted = tensor != NULL;
     if (!tensor)
         return SLUICE_OK;
-    return sl_check_tensor(walk->context, name, tensor, walk->rows, columns, types, &out->view);
+    return sl_check_result(walk->context, name, tensor, walk->rows, columns, types, &out->view);
 }
 
 sluice_status sl_check_chosen(struct sl_walk *walk, const sluice_tensor *ids,

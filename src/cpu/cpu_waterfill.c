@@ -14,7 +14,7 @@ struct room {
 
 static struct room room_of(const sluice_context *context)
 {
-    int64_t threads = context->host.threads > 1 ? context->host.threads : 1;
+    int64_t threads = sl_threads(context);
     struct room room;
     room.load = context->load + threads * context->ranks;
     room.tokens = room.load + context->ranks;
@@ -101,18 +101,22 @@ sluice_status sl_waterfill_run(struct sl_walk *walk, int32_t layer)
 {
     sluice_context *context = walk->context;
     struct room room = room_of(context);
-    int64_t threads = context->host.threads > 1 ? context->host.threads : 1;
+    int64_t threads = sl_threads(context);
     memset(context->load, 0, (size_t)(threads * context->ranks) * sizeof *context->load);
     walk->load = context->load;
-    sl_walk_run(walk);
     bool dynamic = context->shared_policy == SLUICE_SHARED_WATERFILL_DYNAMIC;
+    walk->holds = dynamic;
+    sl_walk_run(walk);
     if (dynamic) {
         sluice_status status = share(walk, layer, &room);
-        if (status)
+        if (status) {
+            sl_walk_drop(walk);
             return status;
+        }
     } else {
         memcpy(room.load, context->load, (size_t)context->ranks * sizeof *room.load);
     }
+    sl_walk_keep(walk);
     if (!walk->dispatch_ids.wanted)
         return SLUICE_OK;
     struct sl_waterfill plan = {
