@@ -4,8 +4,6 @@
 #include "choose_reference.h"
 #include "core/sl_half.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { ROWS = 12, VOCABULARY = 40, TRIES = 400 };
@@ -133,60 +131,4 @@ CT(choose, serves_every_model, "every router family chooses and weighs as the sp
     for (int32_t type = SL_F32; type <= SL_BF16; type++)
         for (int32_t i = 0; i < choose_model_count && !ct_failed(); i++)
             check_model(&choose_models[i], i, type);
-}
-
-/* The first cell of the table's row, cut at commas and semicolons that no parenthesis holds. */
-static int32_t check_names(char *cell, bool *named)
-{
-    int32_t found = 0, depth = 0;
-    char *from = cell;
-    for (char *c = cell;; c++) {
-        depth += *c == '(' ? 1 : *c == ')' ? -1 : 0;
-        if (*c && ((*c != ',' && *c != ';') || depth > 0))
-            continue;
-        bool last = !*c;
-        *c = 0;
-        from += strspn(from, " ");
-        for (char *end = from + strlen(from); end > from && end[-1] == ' ';)
-            *--end = 0;
-        bool there = false;
-        for (int32_t i = 0; i < choose_model_count; i++)
-            if (strcmp(choose_models[i].name, from) == 0)
-                there = named[i] = true;
-        ct_note("family \"%s\"", from);
-        ct_expect_true(there);
-        found++;
-        if (last)
-            return found;
-        from = c + 1;
-    }
-}
-
-CT(choose, leaves_no_model_out, "the table of models has every family of the specification's table")
-{
-    const char *path = ct_shared("design/ROUTERS.md");
-    if (!path)
-        ct_skip("design/ROUTERS.md is not there");
-    FILE *file = fopen(path, "r");
-    ct_true(file != NULL);
-    bool *named = ct_alloc((size_t)choose_model_count * sizeof *named), inside = false;
-    char line[4096];
-    int32_t found = 0;
-    while (fgets(line, sizeof line, file)) {
-        if (strncmp(line, "| family |", 10) == 0)
-            inside = true;
-        else if (inside && line[0] != '|')
-            break;
-        else if (inside && line[2] != '-') {
-            char *end = strchr(line + 1, '|');
-            *end = 0;
-            found += check_names(line + 1, named);
-        }
-    }
-    fclose(file);
-    ct_true(found > 80);
-    for (int32_t i = 0; i < choose_model_count; i++) {
-        ct_note("%s", choose_models[i].name);
-        ct_true(named[i]);
-    }
 }

@@ -96,8 +96,10 @@ static struct sl_ids ids_table(int64_t rows, int32_t columns, int32_t least, int
     return ids;
 }
 
-/* Inputs of every kind that the rule admits. */
-static void give(struct choose_call *call)
+enum { ANY_TYPE = -1 };
+
+/* Inputs of every kind that the rule admits; logits of this type. */
+static void give(struct choose_call *call, int32_t type)
 {
     struct sl_choose_io *io = &call->io;
     const sluice_router *r = &call->router;
@@ -105,7 +107,8 @@ static void give(struct choose_call *call)
     int64_t rows = call->rows;
     int32_t columns = rule->columns;
     memset(io, 0, sizeof *io);
-    io->logit_type = one_in(2) ? SL_F32 : pick(3);
+    int32_t drawn = one_in(2) ? SL_F32 : pick(3);
+    io->logit_type = type == ANY_TYPE ? drawn : type;
     io->logit_stride = columns + (one_in(3) ? pick(9) : 0);
     io->logits = table(rows, columns, io->logit_stride, io->logit_type);
     io->valid_rows = one_in(3) ? pick(call->rows + 1) : rows;
@@ -178,13 +181,13 @@ static bool same(const struct choose_call *call, const struct sl_choices *got)
 }
 
 /* Random inputs for the rule: the level's results are those of the portable one. */
-static bool check(const sluice_router *router, int32_t rows, int level)
+static bool check(const sluice_router *router, int32_t rows, int32_t type, int level)
 {
     struct choose_call call = {.router = *router, .rows = rows};
     char text[256];
     if (sl_rule_make(&call.rule, router, text, sizeof text) != SLUICE_OK)
-        return true;
-    give(&call);
+        return type == ANY_TYPE || ct_expect_str_eq(text, ""); /* a random rule may be refused */
+    give(&call, type);
     struct choose_call other = call;
     call.out = room(&call);
     other.out = room(&call);
@@ -241,19 +244,20 @@ static void check_random(int level)
         rng.state = (uint64_t)i * 77 + 5;
         sluice_router router = random_router();
         ct_note("random rule %d", i);
-        ct_expect_true(check(&router, row_counts[pick(ROW_COUNTS)], level));
+        ct_expect_true(check(&router, row_counts[pick(ROW_COUNTS)], ANY_TYPE, level));
     }
 }
 
 static void check_families(int level)
 {
+    static const char *const types[] = {"f32", "f16", "bf16"};
     for (int32_t m = 0; m < choose_model_count; m++)
-        for (int32_t i = 0; i < 6 && !ct_failed(); i++) {
+        for (int32_t i = 0; i < 9 && !ct_failed(); i++) {
             rng.state = (uint64_t)(m * 100 + i);
             sluice_router router = choose_models[m].router;
             router.struct_size = sizeof router;
-            ct_note("%s, try %d", choose_models[m].name, i);
-            ct_expect_true(check(&router, row_counts[pick(ROW_COUNTS)], level));
+            ct_note("%s, %s, try %d", choose_models[m].name, types[i % 3], i);
+            ct_expect_true(check(&router, row_counts[pick(ROW_COUNTS)], SL_F32 + i % 3, level));
         }
 }
 
@@ -264,7 +268,8 @@ CT(choose_simd, random_avx2, "AVX2 gives the bits of the portable choice for ran
     check_random(SL_LEVEL_AVX2);
 }
 
-CT(choose_simd, families_avx2, "AVX2 gives the bits of the portable choice for every family")
+CT(choose_simd, families_avx2,
+   "AVX2 gives the bits of the portable choice for every family and type of logits")
 {
     if (sl_choose_best_level() < SL_LEVEL_AVX2)
         ct_skip("this machine has no AVX2");
@@ -278,7 +283,8 @@ CT(choose_simd, random_avx512, "AVX-512 gives the bits of the portable choice fo
     check_random(SL_LEVEL_AVX512);
 }
 
-CT(choose_simd, families_avx512, "AVX-512 gives the bits of the portable choice for every family")
+CT(choose_simd, families_avx512,
+   "AVX-512 gives the bits of the portable choice for every family and type of logits")
 {
     if (sl_choose_best_level() < SL_LEVEL_AVX512)
         ct_skip("this machine has no AVX-512");
