@@ -3,7 +3,7 @@
 #include <pthread.h>
 #include <string.h>
 
-#include "conform.h"
+#include "conform_move.h"
 
 enum { ROWS = 2500, EXPERTS = 40, ZERO = 6, TOP_K = 5, SHARED = 2, RANKS = 5, SLOTS = 12 };
 
@@ -83,6 +83,32 @@ static void same_bits(const void *what)
         CHECK(same(one.zero, many.zero), "zero_weight differs with %d threads", threads);
         CHECK(memcmp(one.counters, many.counters, sizeof one.counters) == 0,
               "counters differ with %d threads", threads);
+    }
+}
+
+/* Tokens to oneself may be put by threads; what must arrive is known, so each number of them is
+ * compared with that. */
+static void moves_same(const void *what)
+{
+    const struct mv_scene *scene = what;
+    static struct mv_tokens tokens[1];
+    mv_draw(scene, 0, tokens);
+    for (int32_t threads = 1; threads <= 8; threads++) {
+        struct cf_setup setup;
+        struct mv_trip trip;
+        mv_setup(scene, NULL, &setup);
+        setup.config.host = &setup.host;
+        setup.host.threads = threads;
+        sluice_context *context = cf_open(&setup);
+        mv_start(&trip, scene, context, 0, tokens);
+        trip.row_count = setup.needs.fixed_rows;
+        EXPECT_OK(context, mv_dispatch(&trip));
+        mv_check_layout(&trip, tokens);
+        mv_check_rows(&trip, tokens);
+        mv_compute(&trip, tokens);
+        EXPECT_OK(context, mv_combine(&trip));
+        mv_check_out(&trip, tokens);
+        cf_api->close(context);
     }
 }
 
@@ -171,6 +197,14 @@ static void side_by_side(const void *what)
         __VA_ARGS__                                                                                \
     }
 
+/* 64 tokens of one rank: enough for more than one part. */
+#define SCENE(...)                                                                                 \
+    &(const struct mv_scene)                                                                       \
+    {                                                                                              \
+        .ranks = 1, .slots = 16, .shared = 1, .tokens = MV_TOKENS, .payloads = 3, .even = true,    \
+        __VA_ARGS__                                                                                \
+    }
+
 static const struct cf_case CASES[] = {
     {"threads.same", "1 to 8 threads give the same bits and counts", same_bits,
      POLICIES(SLUICE_COPY_STATIC, SLUICE_SHARED_AT_HOME)},
@@ -178,6 +212,10 @@ static const struct cf_case CASES[] = {
      POLICIES(SLUICE_COPY_RANDOM, SLUICE_SHARED_AT_HOME)},
     {"threads.waterfill", "waterfill does not depend on the number of threads", same_bits,
      POLICIES(SLUICE_COPY_STATIC, SLUICE_SHARED_WATERFILL_STATIC)},
+    {"threads.dispatch", "dispatch puts the same rows with 1 to 8 threads", moves_same,
+     SCENE(.top_k = 6)},
+    {"threads.dispatch_fixed", "and in the fixed way, multiplied", moves_same,
+     SCENE(.top_k = 6, .fixed = true, .multiply = true, .on_input = true)},
     {"threads.other", "a context may be used from any thread, one at a time", other_thread, NULL},
     {"threads.side_by_side", "contexts in different threads do not meet", side_by_side, NULL},
 };

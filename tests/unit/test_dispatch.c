@@ -4,6 +4,7 @@
 
 #include "ct.h"
 #include "move_world.h"
+#include "trip_world.h"
 
 static void expect_exact(const struct move_world *world)
 {
@@ -157,4 +158,30 @@ CT(dispatch, overflow_is_told, "every capacity that is too small is named, and t
     world->transport.row_layout = SLUICE_ROWS_STRIDED;
     world->transport.capacity_slot = 7;
     expect_overflow(world, "capacity_slot");
+}
+
+/* 160 tokens a rank to itself: 8 parts of 20, above the 16 that a part must have. */
+static void same_by_threads(int32_t ranks, int32_t on_input)
+{
+    struct trip *one = ct_alloc(sizeof *one), *many = ct_alloc(sizeof *many);
+    one->ranks = ranks;
+    one->tokens = TRIP_TOKENS;
+    one->width = 20;
+    one->on_input = on_input;
+    trip_draw(one, 21);
+    *many = *one;
+    trip_run(one);
+    for (int32_t threads = 1; threads <= 8 && !ct_failed(); threads++) {
+        many->threads = threads;
+        trip_run(many);
+        ct_note("%d threads, %d ranks, weights on input %d", threads, ranks, on_input);
+        ct_true(trip_same(many, one));
+    }
+}
+
+CT(dispatch, threads_change_no_bit, "1 to 8 threads put the same rows and sums")
+{
+    for (int32_t ranks = 1; ranks <= TRIP_RANKS; ranks++)
+        for (int32_t on_input = 0; on_input < 2; on_input++)
+            same_by_threads(ranks, on_input);
 }
