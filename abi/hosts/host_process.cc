@@ -4,6 +4,9 @@
 // processes are killed, one after the other; the rest are told who is lost, take the orchestrator's
 // verdict, and go on with the same contexts, the same rank numbers and the same bits.
 //
+// Each step runs a draft model, then its target: two contexts with different routers, experts and
+// groups of ranks. A third context serves the target with too little room.
+//
 // Contexts do not survive fork: each process opens its own.
 #include <dlfcn.h>
 #include <poll.h>
@@ -29,15 +32,14 @@ namespace
 {
 
 constexpr int kRanks = 4, kSteps = 8;
-// Who is killed, in which step: before it, or between dispatch and combine. Every expert has a copy
-// on rank 0 or 1.
+// Who is killed, in which step: before it, or between the target's dispatch and combine. Every
+// expert of both models has a copy on rank 0 or 1.
 constexpr struct {
     int step, rank;
     bool between;
 } kKills[] = {{3, 2, false}, {5, 3, true}};
 constexpr int kKillCount = 2;
-constexpr int kExperts = 16, kTopK = 2, kShared = 1, kSlots = 8, kHidden = 8, kTokens = 6;
-constexpr int kColumns = kTopK + kShared, kLocal = kSlots + kShared;
+constexpr int kHidden = 8, kTokens = 6;
 constexpr std::int64_t kTimeout = 5'000'000'000;
 
 // What a process of this engine says when something does not hold.
@@ -80,10 +82,28 @@ float noise(std::uint64_t seed)
     return static_cast<float>(seed >> 40) / 8388608.0f - 1.0f;
 }
 
-float weight_of(int expert, int h)
-{
-    return noise(static_cast<std::uint64_t>((expert + 8) * 64 + h));
-}
+// A model on this rank: its shape, and once it is open its context and the weights of its slots.
+struct Model {
+    const char *label;
+    int experts, top_k, shared, slots, score, pair;
+    sluice_context *context = nullptr;
+    sluice_needs needs{};
+    std::vector<float> weights{};
+
+    int columns() const
+    {
+        return top_k + shared;
+    }
+    int local() const
+    {
+        return slots + shared;
+    }
+    // The checkpoint; experts is part of the seed, so that no two models have the same.
+    float weight(int expert, int h) const
+    {
+        return noise(static_cast<std::uint64_t>((experts * 100 + expert + 8) * 64 + h));
+    }
+};
 
 class Engine
 {
@@ -103,40 +123,22 @@ class Engine
     }
     ~Engine()
     {
-        api_->close(tight_);
-        api_->close(context_);
+        for (Model *model : models())
+            api_->close(model->context);
     }
 
     void open()
     {
-        context_ = open_one("decode", 0, wide_needs_);
-        tight_ = open_one("tight", 1, tight_needs_);
-        load_weights();
+        std::uint32_t group = 0;
+        for (Model *model : models())
+            open_one(*model, group++);
     }
 
-    // One decode step; false when `victim` was lost on the way. A rank that is to die between
-    // dispatch and combine does.
+    // One decode step, the draft first; false when `victim` was lost on the way. A rank that is to
+    // die between the target's dispatch and combine does.
     bool step(int number, int victim, bool dies)
     {
-        Batch batch;
-        sluice_handle handle;
-        choose(context_, batch, number);
-        sluice_status status = dispatch(context_, wide_needs_, batch, handle);
-        if (dies)
-            raise(SIGKILL);
-        if (!status) {
-            run_experts(batch);
-            status = combine(context_, wide_needs_, batch, handle);
-        }
-        if (status == SLUICE_PEER_LOST)
-            return lost(victim);
-        check(context_, status, "a decode step");
-        for (int t = 0; t < kTokens; t++)
-            if (std::memcmp(&batch.out[t * kHidden], dense(batch, t).data(),
-                            sizeof(float) * kHidden))
-                die(rank_, "step " + std::to_string(number) + ": token " + std::to_string(t) +
-                               " is not what the dense model gives");
-        return true;
+        return run(draft_, number, victim, false) && run(target_, number, victim, dies);
     }
 
     // Room for one token from rank to rank: what does not fit is reported, never lost silently.
@@ -145,15 +147,15 @@ class Engine
         Batch batch;
         sluice_handle handle;
         choose(tight_, batch, 77);
-        sluice_status status = dispatch(tight_, tight_needs_, batch, handle);
+        sluice_status status = dispatch(tight_, batch, handle);
         if (status != SLUICE_OVERFLOW)
             die(rank_, "a dispatch over its capacity gave status " + std::to_string(status));
         auto fault = sized<sluice_fault>();
-        check(tight_, ranks_->poll(tight_, &fault), "poll");
+        check(tight_, ranks_->poll(tight_.context, &fault), "poll");
         if (fault.kind != SLUICE_FAULT_OVERFLOW || fault.had != 1 || fault.needed <= 1)
             die(rank_, "the fault record does not say what was needed");
-        run_experts(batch);
-        status = combine(tight_, tight_needs_, batch, handle);
+        run_experts(tight_, batch);
+        status = combine(tight_, batch, handle);
         if (status && status != SLUICE_OVERFLOW)
             check(tight_, status, "combine after an overflow");
         int hit = 0;
@@ -161,12 +163,12 @@ class Engine
             const float *out = &batch.out[t * kHidden];
             if (std::isnan(out[0]))
                 hit++;
-            else if (std::memcmp(out, dense(batch, t).data(), sizeof(float) * kHidden))
+            else if (std::memcmp(out, dense(tight_, batch, t).data(), sizeof(float) * kHidden))
                 die(rank_, "a token that was not hit is wrong");
         }
         if (!hit)
             die(rank_, "no token of this rank shows that it was hit");
-        check(tight_, ranks_->clear(tight_), "clear");
+        check(tight_, ranks_->clear(tight_.context), "clear");
     }
 
     // The orchestrator's verdict: who lives from now on.
@@ -177,8 +179,8 @@ class Engine
             if (alive[r])
                 members.push_back(r);
         auto group = static_cast<std::uint32_t>(generation * 10);
-        take(context_, group, generation, members, alive);
-        take(tight_, group + 1, generation, members, alive);
+        for (Model *model : models())
+            take(*model, group++, generation, members, alive);
     }
 
   private:
@@ -195,95 +197,128 @@ class Engine
         return found;
     }
 
-    void check(const sluice_context *context, sluice_status status, const char *what)
+    std::vector<Model *> models()
+    {
+        return {&target_, &draft_, &tight_};
+    }
+
+    void check(const Model &model, sluice_status status, const char *what)
     {
         if (!status)
             return;
         char text[512] = "";
-        api_->last_error(context, text, sizeof text);
+        api_->last_error(model.context, text, sizeof text);
         die(rank_, std::string(what) + ": status " + std::to_string(status) + ": " + text);
     }
 
     // One group a context: independent orders of calls must not meet on one channel.
-    sluice_context *open_one(const char *label, std::uint32_t group, sluice_needs &needs)
+    void open_one(Model &model, std::uint32_t group)
     {
         groups_.push_back(std::make_unique<Group>(mesh_, group, std::vector<int>{0, 1, 2, 3}));
         auto router = sized<sluice_router>();
-        router.experts = kExperts;
-        router.top_k = kTopK;
-        router.shared = kShared;
+        router.experts = model.experts;
+        router.top_k = model.top_k;
+        router.shared = model.shared;
+        router.score = model.score;
         auto layer = sized<sluice_layer>();
         layer.router = &router;
-        layer.slots_per_rank = kSlots;
+        layer.slots_per_rank = model.slots;
         const sluice_layer *layers[] = {&layer};
         auto transport = sized<sluice_transport>();
         transport.fixed_tokens = kTokens;
         transport.payload_row_bytes = kHidden * sizeof(float);
-        transport.capacity_pair = group == 1 ? 1 : 0;
-        needs = sized<sluice_needs>();
+        transport.capacity_pair = model.pair;
+        model.needs = sized<sluice_needs>();
         auto config = sized<sluice_config>();
-        config.label = label;
+        config.label = model.label;
         config.comm = groups_.back()->comm();
         config.layers = layers;
         config.layer_count = 1;
         config.transport = &transport;
-        config.needs = &needs;
+        config.needs = &model.needs;
         config.uses = SLUICE_USE_FIXED;
         config.copy_policy = SLUICE_COPY_RANDOM;
         config.seed = 5;
         config.timeout_ns = kTimeout;
-        sluice_context *context = nullptr;
         char text[512] = "";
-        if (api_->open(&config, &context, text, sizeof text))
+        if (api_->open(&config, &model.context, text, sizeof text))
             die(rank_, std::string("open: ") + text);
-        return context;
+        load_weights(model);
     }
 
-    void load_weights()
+    void load_weights(Model &model)
     {
-        std::int32_t holds[kLocal];
-        check(context_, placement_->rows(context_, 0, rank_, holds, kLocal), "rows");
+        std::vector<std::int32_t> holds(model.local());
+        check(model,
+              placement_->rows(model.context, 0, rank_, holds.data(),
+                               static_cast<std::int64_t>(holds.size())),
+              "rows");
         for (std::int32_t expert : holds)
             for (int h = 0; h < kHidden; h++)
-                weights_.push_back(expert == SLUICE_ROW_EMPTY ? 0 : weight_of(expert, h));
+                model.weights.push_back(expert == SLUICE_ROW_EMPTY ? 0 : model.weight(expert, h));
     }
 
-    void choose(sluice_context *context, Batch &b, int number)
+    bool run(Model &model, int number, int victim, bool dies)
     {
+        Batch batch;
+        sluice_handle handle;
+        choose(model, batch, number);
+        sluice_status status = dispatch(model, batch, handle);
+        if (dies)
+            raise(SIGKILL);
+        if (!status) {
+            run_experts(model, batch);
+            status = combine(model, batch, handle);
+        }
+        if (status == SLUICE_PEER_LOST)
+            return lost(model, victim);
+        check(model, status, "a decode step");
+        for (int t = 0; t < kTokens; t++)
+            if (std::memcmp(&batch.out[t * kHidden], dense(model, batch, t).data(),
+                            sizeof(float) * kHidden))
+                die(rank_, std::string(model.label) + ", step " + std::to_string(number) +
+                               ": token " + std::to_string(t) +
+                               " is not what the dense model gives");
+        return true;
+    }
+
+    void choose(Model &model, Batch &b, int number)
+    {
+        const int columns = model.columns();
         std::vector<float> logits;
         auto seed = static_cast<std::uint64_t>(number * kRanks + rank_) * 100000;
-        for (int i = 0; i < kTokens * kExperts; i++)
+        for (int i = 0; i < kTokens * model.experts; i++)
             logits.push_back(4 * noise(seed + i));
         for (int i = 0; i < kTokens * kHidden; i++)
             b.x.push_back(noise(seed + 50000 + i));
-        b.ids.resize(kTokens * kTopK);
-        b.weights.resize(kTokens * kTopK);
-        b.slots.resize(kTokens * kColumns);
-        b.slot_weights.resize(kTokens * kColumns);
-        Tensor tl(logits.data(), SLUICE_FLOAT, {kTokens, kExperts});
-        Tensor ti(b.ids.data(), SLUICE_INT, {kTokens, kTopK});
-        Tensor tw(b.weights.data(), SLUICE_FLOAT, {kTokens, kTopK});
-        Tensor ts(b.slots.data(), SLUICE_INT, {kTokens, kColumns});
-        Tensor tv(b.slot_weights.data(), SLUICE_FLOAT, {kTokens, kColumns});
+        b.ids.resize(kTokens * model.top_k);
+        b.weights.resize(kTokens * model.top_k);
+        b.slots.resize(kTokens * columns);
+        b.slot_weights.resize(kTokens * columns);
+        Tensor tl(logits.data(), SLUICE_FLOAT, {kTokens, model.experts});
+        Tensor ti(b.ids.data(), SLUICE_INT, {kTokens, model.top_k});
+        Tensor tw(b.weights.data(), SLUICE_FLOAT, {kTokens, model.top_k});
+        Tensor ts(b.slots.data(), SLUICE_INT, {kTokens, columns});
+        Tensor tv(b.slot_weights.data(), SLUICE_FLOAT, {kTokens, columns});
         auto args = sized<sluice_route_args>();
         args.logits = tl.get();
         args.ids = ti.get();
         args.weights = tw.get();
         args.dispatch_ids = ts.get();
         args.dispatch_weights = tv.get();
-        check(context, route_->route(context, &args), "route");
+        check(model, route_->route(model.context, &args), "route");
     }
 
-    sluice_status dispatch(sluice_context *context, const sluice_needs &needs, Batch &b,
-                           sluice_handle &handle)
+    sluice_status dispatch(Model &model, Batch &b, sluice_handle &handle)
     {
-        b.rows.assign(needs.fixed_rows * kHidden, 0);
-        b.starts.resize(kLocal + 1);
+        const int columns = model.columns();
+        b.rows.assign(model.needs.fixed_rows * kHidden, 0);
+        b.starts.resize(model.local() + 1);
         Tensor tx(b.x.data(), SLUICE_FLOAT, {kTokens, kHidden});
-        Tensor tr(b.rows.data(), SLUICE_FLOAT, {needs.fixed_rows, kHidden});
-        Tensor ts(b.slots.data(), SLUICE_INT, {kTokens, kColumns});
-        Tensor tw(b.slot_weights.data(), SLUICE_FLOAT, {kTokens, kColumns});
-        Tensor tf(b.starts.data(), SLUICE_INT, {kLocal + 1});
+        Tensor tr(b.rows.data(), SLUICE_FLOAT, {model.needs.fixed_rows, kHidden});
+        Tensor ts(b.slots.data(), SLUICE_INT, {kTokens, columns});
+        Tensor tw(b.slot_weights.data(), SLUICE_FLOAT, {kTokens, columns});
+        Tensor tf(b.starts.data(), SLUICE_INT, {model.local() + 1});
         const sluice_tensor *x = tx.get(), *rows = tr.get();
         auto args = sized<sluice_dispatch_args>();
         args.phase = SLUICE_DISPATCH_FIXED;
@@ -294,64 +329,65 @@ class Engine
         args.dispatch_ids = ts.get();
         args.dispatch_weights = tw.get();
         args.slot_starts = tf.get();
-        return api_->dispatch(context, &args);
+        return api_->dispatch(model.context, &args);
     }
 
-    void run_experts(Batch &b)
+    void run_experts(const Model &model, Batch &b)
     {
-        for (int slot = 0; slot < kLocal; slot++)
+        for (int slot = 0; slot < model.local(); slot++)
             for (int row = b.starts[slot]; row < b.starts[slot + 1]; row++)
                 for (int h = 0; h < kHidden; h++)
-                    b.rows[row * kHidden + h] *= weights_[slot * kHidden + h];
+                    b.rows[row * kHidden + h] *= model.weights[slot * kHidden + h];
     }
 
-    sluice_status combine(sluice_context *context, const sluice_needs &needs, Batch &b,
-                          const sluice_handle &handle)
+    sluice_status combine(Model &model, Batch &b, const sluice_handle &handle)
     {
         b.out.assign(kTokens * kHidden, 0);
-        Tensor tr(b.rows.data(), SLUICE_FLOAT, {needs.fixed_rows, kHidden});
+        Tensor tr(b.rows.data(), SLUICE_FLOAT, {model.needs.fixed_rows, kHidden});
         Tensor to(b.out.data(), SLUICE_FLOAT, {kTokens, kHidden});
         auto args = sized<sluice_combine_args>();
         args.handle = &handle;
         args.rows = tr.get();
         args.out = to.get();
-        return api_->combine(context, &args);
+        return api_->combine(model.context, &args);
     }
 
-    std::vector<float> dense(const Batch &b, int t)
+    std::vector<float> dense(const Model &model, const Batch &b, int t)
     {
+        const int columns = model.columns();
         std::vector<float> out(kHidden, 0);
-        for (int c = 0; c < kColumns; c++) {
-            int expert = c < kTopK ? b.ids[t * kTopK + c] : SLUICE_ROW_SHARED(c - kTopK);
-            float weight = c < kTopK ? b.weights[t * kTopK + c] : 1.0f;
+        for (int c = 0; c < columns; c++) {
+            int expert =
+                c < model.top_k ? b.ids[t * model.top_k + c] : SLUICE_ROW_SHARED(c - model.top_k);
+            float weight = c < model.top_k ? b.weights[t * model.top_k + c] : 1.0f;
             for (int h = 0; h < kHidden; h++)
-                out[h] = std::fma(weight, weight_of(expert, h) * b.x[t * kHidden + h], out[h]);
+                out[h] = std::fma(weight, model.weight(expert, h) * b.x[t * kHidden + h], out[h]);
         }
         return out;
     }
 
     // A rank is gone: the text and the fault record must name it.
-    bool lost(int victim)
+    bool lost(const Model &model, int victim)
     {
         char text[512] = "";
-        api_->last_error(context_, text, sizeof text);
+        api_->last_error(model.context, text, sizeof text);
         auto fault = sized<sluice_fault>();
-        check(context_, ranks_->poll(context_, &fault), "poll");
+        check(model, ranks_->poll(model.context, &fault), "poll");
         if (fault.kind != SLUICE_FAULT_PEER || fault.rank != victim)
             die(rank_, "lost rank " + std::to_string(fault.rank) + ", not the victim: " + text);
         return false;
     }
 
-    void take(sluice_context *context, std::uint32_t group, int generation,
-              const std::vector<int> &members, const std::vector<std::uint8_t> &alive)
+    void take(Model &model, std::uint32_t group, int generation, const std::vector<int> &members,
+              const std::vector<std::uint8_t> &alive)
     {
         groups_.push_back(std::make_unique<Group>(mesh_, group, members));
         auto verdict = sized<sluice_ranks>();
         verdict.generation = generation;
         verdict.alive = alive.data();
         verdict.comm = groups_.back()->comm();
-        check(context, ranks_->set(context, &verdict, nullptr), "set ranks");
-        check(context, ranks_->clear(context), "clear");
+        check(model, ranks_->set(model.context, &verdict, nullptr), "set ranks");
+        check(model, ranks_->clear(model.context), "clear");
     }
 
     int rank_;
@@ -360,10 +396,10 @@ class Engine
     const sluice_route_api *route_ = nullptr;
     const sluice_placement_api *placement_ = nullptr;
     const sluice_ranks_api *ranks_ = nullptr;
-    sluice_context *context_ = nullptr, *tight_ = nullptr;
-    sluice_needs wide_needs_{}, tight_needs_{};
+    Model target_{"target", 16, 2, 1, 8, SLUICE_SCORE_SIGMOID, 0};
+    Model draft_{"draft", 8, 3, 0, 4, SLUICE_SCORE_SOFTMAX, 0};
+    Model tight_{"tight", 16, 2, 1, 8, SLUICE_SCORE_SIGMOID, 1};
     std::vector<std::unique_ptr<Group>> groups_;
-    std::vector<float> weights_;
 };
 
 // The orchestrator's pipe to a rank: one byte a rank, who lives.
@@ -456,7 +492,8 @@ int main(int argc, char **argv)
     if (failed)
         std::printf("host_process: %d of %d processes failed\n", failed, kRanks);
     else
-        std::printf("host_process: ok, %d processes, %d killed, the others went on\n", kRanks,
-                    kKillCount);
+        std::printf("host_process: ok, %d processes with a draft and a target model, %d killed, "
+                    "the others went on\n",
+                    kRanks, kKillCount);
     return failed != 0;
 }
