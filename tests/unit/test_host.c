@@ -2,8 +2,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "abi/ext/device.h"
 #include "ct.h"
+#include "ct_sluice.h"
 #include "src/host/sluice_host.h"
 
 /* A file beside the plugin under test. */
@@ -110,4 +113,111 @@ CT(host, checks_a_table, "an engine that opens the library itself can have its t
     ct_eq_i64(sluice_host_check(&spoiled, line, sizeof line), SLUICE_UNSUPPORTED);
     ct_str_has(line, "no remap");
     ct_eq_i64(sluice_host_check(NULL, line, sizeof line), SLUICE_UNSUPPORTED);
+}
+
+static bool copy_file(const char *from, const char *to)
+{
+    FILE *in = fopen(from, "rb"), *out = fopen(to, "wb");
+    char block[65536];
+    bool whole = in && out;
+    for (size_t n; whole && (n = fread(block, 1, sizeof block, in)) > 0;)
+        whole = fwrite(block, 1, n, out) == n;
+    if (in)
+        (void)fclose(in);
+    if (out && fclose(out) != 0)
+        whole = false;
+    return whole;
+}
+
+/* A model of this many experts on one plugin. */
+struct served {
+    const sluice_api *api;
+    sluice_context *context;
+    int32_t experts;
+};
+
+static bool serve(struct served *served, const sluice_api *api, int32_t experts)
+{
+    const sluice_router router = {
+        .struct_size = sizeof router, .experts = experts, .top_k = 2, .renorm = 1};
+    sluice_config config = ct_config(&router, 1, 0, 1);
+    char text[256] = "";
+    *served = (struct served){.api = api, .experts = experts};
+    if (api->open(&config, &served->context, text, sizeof text) == SLUICE_OK)
+        return true;
+    ct_record(__FILE__, __LINE__, text);
+    return false;
+}
+
+/* The two greatest logits are those of the last two experts. */
+static void expect_choice(const struct served *served)
+{
+    float logits[16], weights[2];
+    int32_t ids[2] = {-9, -9};
+    for (int32_t e = 0; e < served->experts; e++)
+        logits[e] = (float)e;
+    const sluice_topk_args args = {.struct_size = sizeof args,
+                                   .logits = ct_tensor(logits, CT_F32, 1, served->experts),
+                                   .ids = ct_tensor(ids, CT_I32, 1, 2),
+                                   .weights = ct_tensor(weights, CT_F32, 1, 2)};
+    ct_eq_i64(served->api->topk(served->context, &args), SLUICE_OK);
+    ct_eq_i64(ids[0], served->experts - 1);
+    ct_eq_i64(ids[1], served->experts - 2);
+}
+
+CT(host, serves_two_copies, "two files of one plugin are two plugins, that serve side by side")
+{
+    char name[64];
+    (void)snprintf(name, sizeof name, "libsluice_copy_%ld.so", (long)getpid());
+    const char *path = beside(name);
+    ct_true(copy_file(ct_plugin_path(), path));
+    sluice_plugin first, copy;
+    char line[SLUICE_HOST_LINE];
+    sluice_status status = sluice_host_load(path, &copy, line, sizeof line);
+    (void)unlink(path);
+    ct_note("%s", line);
+    ct_eq_i64(status, SLUICE_OK);
+    ct_eq_i64(sluice_host_load(ct_plugin_path(), &first, line, sizeof line), SLUICE_OK);
+    ct_true(first.api != copy.api && first.api != ct_api() && copy.api != ct_api());
+
+    struct served a, b;
+    ct_true(serve(&a, first.api, 8));
+    ct_true(serve(&b, copy.api, 16));
+    expect_choice(&a);
+    expect_choice(&b);
+    /* An error of one is not the other's; each may take its own code path. */
+    const sluice_topk_args nothing = {.struct_size = sizeof nothing};
+    ct_eq_i64(b.api->topk(b.context, &nothing), SLUICE_INVALID);
+    ct_eq_i64(a.api->last_error(a.context, line, sizeof line), 0);
+    const sluice_device_api *device = copy.api->extension(SLUICE_EXT_DEVICE);
+    ct_eq_i64(device->use_path("portable"), SLUICE_OK);
+    copy.api->close(b.context);
+    ct_true(serve(&b, copy.api, 12));
+    expect_choice(&b);
+    first.api->close(a.context);
+    expect_choice(&b);
+    ct_true(serve(&a, first.api, 6));
+    expect_choice(&a);
+    first.api->close(a.context);
+    copy.api->close(b.context);
+}
+
+CT(host, keeps_plugins_apart, "a plugin of another kind beside the first leaves it as it is")
+{
+    sluice_plugin cpu, fake;
+    struct served served;
+    sluice_context *none = NULL;
+    ct_eq_i64(sluice_host_load(ct_plugin_path(), &cpu, NULL, 0), SLUICE_OK);
+    ct_true(serve(&served, cpu.api, 8));
+    ct_eq_i64(sluice_host_load(beside("plugins/fake_whole.so"), &fake, NULL, 0), SLUICE_OK);
+    ct_true(fake.api != cpu.api);
+    ct_str_eq(fake.api->backend, "fake");
+    ct_str_eq(cpu.api->backend, "cpu");
+    expect_choice(&served);
+    const sluice_config config = {.struct_size = sizeof config};
+    ct_eq_i64(fake.api->open(&config, &none, NULL, 0), SLUICE_UNAVAILABLE);
+    expect_choice(&served);
+    ct_true(fake.api->extension("sluice.route/1") == NULL);
+    ct_true(cpu.api->extension("sluice.route/1") != NULL);
+    cpu.api->close(served.context);
 }
