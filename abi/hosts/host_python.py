@@ -6,8 +6,9 @@ Four ranks in one process, each with two contexts: the target model (sigmoid, a 
 expert, copies of hot experts) and its draft model (softmax, no shared expert). The plugin chooses,
 maps and counts; this engine moves the tokens itself, here between Python lists.
 
-An engine on GPUs would capture route, and its own transport, in a CUDA graph. This one serves on
-the CPU, says so, and runs eagerly.
+An engine on GPUs captures route, and its own transport, in a CUDA graph. Where the plugin has
+graphs, this one captures route with sluice.device/1 and launches it twice; on a backend without
+graphs, as the CPU's, it says so and runs eagerly.
 """
 import ctypes as c
 import random
@@ -120,6 +121,18 @@ class PlacementApi(c.Structure):
                 ("find", call(P, I32, I32, I32, c.POINTER(I32), I32, c.POINTER(I32)))]
 
 
+class DeviceApi(c.Structure):
+    _fields_ = [("struct_size", SIZE),
+                ("count", call(c.POINTER(I32), c.POINTER(Device), c.c_char_p, SIZE)),
+                ("alloc", call(Device, SIZE, c.POINTER(P))),
+                ("free", c.CFUNCTYPE(None, Device, P)), ("copy", call(Device, P, P, SIZE, P)),
+                ("stream", call(Device, c.POINTER(P))),
+                ("stream_free", c.CFUNCTYPE(None, Device, P)), ("wait", call(Device, P)),
+                ("capture_begin", call(Device, P)), ("capture_end", call(Device, P, c.POINTER(P))),
+                ("graph_launch", call(Device, P, P)), ("graph_free", c.CFUNCTYPE(None, Device, P)),
+                ("paths", c.CFUNCTYPE(c.POINTER(c.c_char_p))), ("use_path", call(c.c_char_p))]
+
+
 class LoadApi(c.Structure):
     _fields_ = [("struct_size", SIZE), ("read", P),
                 ("snapshot", call(P, c.POINTER(I64), I64, P)), ("reset", call(P, I32, P)),
@@ -155,12 +168,38 @@ class Plugin:
         self.route = self.table(b"sluice.route/1", RouteApi)
         self.placement = self.table(b"sluice.placement/1", PlacementApi)
         self.load = self.table(b"sluice.load/1", LoadApi)
+        self.device = self.table(b"sluice.device/1", DeviceApi)
 
     def table(self, name, kind):
         address = self.api.extension(name)
         if not address:
             raise SystemExit(f"the plugin does not have {name.decode()}")
         return c.cast(address, c.POINTER(kind)).contents
+
+
+class Mirror:
+    """An array on the plugin's device, and its copies there and back."""
+
+    def __init__(self, device, place, array):
+        self.device, self.place, self.array, self.data = device, place, array, P()
+        self.bytes = c.sizeof(array.data)
+        if device.alloc(place, self.bytes, c.byref(self.data)) != OK:
+            raise SystemExit(f"no {self.bytes} bytes on the device")
+        self.tensor = Tensor.from_buffer_copy(array.tensor)
+        self.tensor.data, self.tensor.shape = self.data, array.shape
+        self.tensor.device_type, self.tensor.device_id = place.type, place.id
+
+    def push(self, stream):
+        return self.device.copy(self.place, self.data, c.addressof(self.array.data), self.bytes,
+                                stream)
+
+    def pull(self, stream):
+        return self.device.copy(self.place, c.addressof(self.array.data), self.data, self.bytes,
+                                stream)
+
+    @property
+    def ref(self):
+        return c.pointer(self.tensor)
 
 
 class Model:
@@ -379,6 +418,53 @@ def check_new_placement(target, check):
     check(before == after, "target: outputs do not depend on the placement")
 
 
+def has_graphs(device):
+    """A function that a plugin has not is NULL, which ctypes takes for false."""
+    return bool(device.capture_begin and device.capture_end and device.graph_launch)
+
+
+def check_graph(draft, check):
+    """route in a graph, launched twice, gives and counts what two eager calls do."""
+    model, device = draft[0], draft[0].plugin.device
+    if not has_graphs(device):
+        print("graphs: this backend has none, route runs eagerly")
+        return
+    number, place, stream, graph = I32(), Device(), P(), P()
+    text = c.create_string_buffer(256)
+    if device.count(c.byref(number), c.byref(place), text, 256) != OK or not number.value:
+        print(f"graphs: no device ({text.value.decode()}), route runs eagerly")
+        return
+    batch = Batch(model, 9)
+    logits = Mirror(device, place, Array(c.c_float, TOKENS, model.router.experts,
+                                         sum(batch.logits, [])))
+    ids = Mirror(device, place, Array(c.c_int64, TOKENS, model.router.top_k))
+    weights = Mirror(device, place, Array(c.c_float, TOKENS, model.router.top_k))
+    model.reset()
+    model.must(device.stream(place, c.byref(stream)))
+    model.must(logits.push(stream))
+    args = RouteArgs(stream=stream, logits=logits.ref, ids=ids.ref, weights=weights.ref)
+    if device.capture_begin(place, stream) != OK:
+        print("graphs: this backend cannot capture here, route runs eagerly")
+        return
+    model.must(model.plugin.route.route(model.context, c.byref(args)))
+    model.must(device.capture_end(place, stream, c.byref(graph)))
+    check(sum(model.counts()) == 0, "a captured route has not run")
+    for _ in range(2):
+        model.must(device.graph_launch(place, graph, stream))
+    model.must(ids.pull(stream))
+    model.must(device.wait(place, stream))
+    check([ids.array[t] for t in range(TOKENS)] ==
+          [best(row, model.router.top_k) for row in batch.logits], "a graph chooses as a call does")
+    batch.ids = ids.array
+    want = [2 * n for n in chosen([batch], model.router.experts)]
+    check(model.counts() == want, "two launches of a graph count twice")
+    print("graphs: route was captured and launched twice")
+    device.graph_free(place, graph)
+    for mirror in (logits, ids, weights):
+        device.free(place, mirror.data)
+    device.stream_free(place, stream)
+
+
 def check_errors(target, check):
     """Every wrong argument is a status and a text that names it."""
     model = target[0]
@@ -401,7 +487,7 @@ def main():
     check(not query.context, "a query opens nothing")
     print(f"backend {plugin.api.backend.decode()} {plugin.api.version.decode()}; a context of the "
           f"target needs {query.needs.host_bytes} bytes of host memory, "
-          f"{query.needs.device_bytes} of a device; CPU tensors, so no CUDA graph: eager")
+          f"{query.needs.device_bytes} of a device")
     target = [Model(plugin, "target", r, target_router, 6) for r in range(RANKS)]
     draft = [Model(plugin, "draft", r, draft_router, 2) for r in range(RANKS)]
     for model in target + draft:
@@ -409,6 +495,7 @@ def main():
     check_models_apart(target, draft, check)
     check_slot_counts(draft, target, check)
     check_new_placement(target, check)
+    check_graph(draft, check)
     check_errors(target, check)
     for model in target + draft:
         model.close()
