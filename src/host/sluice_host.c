@@ -125,24 +125,27 @@ static const char *variable(const char *name)
     return getauxval(AT_SECURE) ? NULL : getenv(name);
 }
 
-/* The folder of the file that holds this code. */
+/* The folder of the file that holds this code. The dynamic linker calls the program what its caller
+ * called it (argv[0]), so that the program's own path comes from the kernel. */
 static void own_folder(char *folder, size_t size)
 {
-    Dl_info info;
+    Dl_info own, program;
     sluice_status (*self)(const char *, sluice_plugin *, char *, size_t) = sluice_host_load;
-    void *address;
+    unsigned long entry = getauxval(AT_ENTRY);
+    void *address, *start;
     memcpy(&address, &self, sizeof address);
+    memcpy(&start, &entry, sizeof start);
     folder[0] = 0;
-    if (!dladdr(address, &info) || !info.dli_fname)
+    if (!dladdr(address, &own) || !own.dli_fname)
         return;
     char path[PATH_ROOM];
-    /* A program may be known by a name without a folder. */
-    if (strchr(info.dli_fname, '/'))
-        (void)snprintf(path, sizeof path, "%s", info.dli_fname);
-    else {
-        ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
-        path[n > 0 ? n : 0] = 0;
-    }
+    if (dladdr(start, &program) && program.dli_fbase == own.dli_fbase) {
+        ssize_t n = readlink("/proc/self/exe", path, sizeof path);
+        if (n < 0 || (size_t)n >= sizeof path)
+            return;
+        path[n] = 0;
+    } else if ((size_t)snprintf(path, sizeof path, "%s", own.dli_fname) >= sizeof path)
+        return;
     char *slash = strrchr(path, '/');
     if (slash) {
         *slash = 0;
@@ -177,14 +180,17 @@ static sluice_status search(const char *file, sluice_plugin *plugin, struct line
     }
     char own[PATH_ROOM];
     own_folder(own, sizeof own);
-    sluice_status status = try_folder(own, strlen(own), file, plugin, line);
-    if (status == SLUICE_OK || line->used != before)
-        return status;
-    status = try_folder(SLUICE_PLUGIN_DIR, strlen(SLUICE_PLUGIN_DIR), file, plugin, line);
-    if (status == SLUICE_OK || line->used != before)
-        return status;
-    say(line, "%s is not in SLUICE_PLUGIN_PATH, %s or %s", file, own[0] ? own : "this folder",
-        SLUICE_PLUGIN_DIR);
+    char installed[PATH_ROOM + sizeof "/../lib/sluice"] = "";
+    if (own[0])
+        (void)snprintf(installed, sizeof installed, "%s/../lib/sluice", own);
+    const char *const folders[] = {own, installed, SLUICE_PLUGIN_DIR};
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
+        sluice_status status = try_folder(folders[i], strlen(folders[i]), file, plugin, line);
+        if (status == SLUICE_OK || line->used != before)
+            return status;
+    }
+    say(line, "%s is not in SLUICE_PLUGIN_PATH, %s, its ../lib/sluice or %s", file,
+        own[0] ? own : "this folder", SLUICE_PLUGIN_DIR);
     return SLUICE_UNAVAILABLE;
 }
 

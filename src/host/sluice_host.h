@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The loader: finds, opens and checks a Sluice plugin. Two files that an engine links or copies;
- * they need plugin.h and dlopen.
+ * they need plugin.h in the include path, and dlopen.
  *
  *     sluice_plugin plugin;
  *     char line[SLUICE_HOST_LINE];
@@ -11,7 +11,7 @@
 #ifndef SLUICE_HOST_H
 #define SLUICE_HOST_H
 
-#include "../../plugin.h"
+#include "plugin.h"
 
 #if defined(__cplusplus)
 extern "C" {
@@ -28,9 +28,9 @@ typedef struct sluice_plugin {
 /* Loads a plugin. `name` is a path (with a slash), a file name, or a short name: "cpu" stands for
  * libsluice_cpu.so. NULL: the names in the environment's SLUICE_PLUGIN (a comma list, the first
  * that loads is taken), else "cpu". A name without a slash is looked for in the folders of
- * SLUICE_PLUGIN_PATH (a colon list), beside the program or library that holds this code, and in the
- * installed folder (SLUICE_PLUGIN_DIR at compile time). Neither variable is read in a set-uid
- * process. Opened with RTLD_NOW | RTLD_LOCAL.
+ * SLUICE_PLUGIN_PATH (a colon list), beside the program or library that holds this code, in
+ * ../lib/sluice from there, and in SLUICE_PLUGIN_DIR (at compile time, /usr/local/lib/sluice).
+ * Neither variable is read in a set-uid process. Opened with RTLD_NOW | RTLD_LOCAL.
  *
  * Refused before anything in it is called: another ABI major, a table shorter than this header's,
  * a missing function. `text` gets one line: what was chosen, its backend, version, ABI and path; or
