@@ -159,7 +159,7 @@ format:
 	@git ls-files -co --exclude-standard -- '*.c' '*.h' '*.cc' | grep -v '^tests/dlpack/' | \
 	    xargs -r clang-format -i
 
-install: lib tool
+install: all
 	@DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' BUILD='$(BUILD)' VERSION='$(VERSION)' \
 	    sh packaging/install.sh
 

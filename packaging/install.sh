@@ -16,11 +16,14 @@ put() {
     done
 }
 
-put 755 bin "$BUILD/sluice"
+put 755 bin "$BUILD/sluice" "$BUILD/sluice-conform"
 put 644 lib/sluice "$BUILD/libsluice_cpu.so"
-put 644 include/sluice plugin.h
+# An engine links it: it is no plugin.
+put 644 lib "$BUILD/libsluice_mpi.so"
+put 644 include/sluice plugin.h src/comm/comm_mpi.h
 put 644 include/sluice/abi/ext abi/ext/*.h
-put 644 share/sluice/host src/host/*.c src/host/*.h
+# Sources that an engine copies: the loader, and ranks as threads.
+put 644 share/sluice/host src/host/*.c src/host/*.h src/comm/comm_threads.c src/comm/comm_threads.h
 put 644 share/man/man1 packaging/*.1
 install -d "$root/lib/pkgconfig"
 sed -e "s|@PREFIX@|$PREFIX|" -e "s|@VERSION@|$VERSION|" packaging/sluice.pc.in \

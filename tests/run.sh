@@ -89,6 +89,7 @@ else
     script conform 400
     script hosts 200
     script cli 200
+    script install 120
     script fuzz 300
     script system_calls 120
     [ ! -f tests/mpi.sh ] || script mpi 120

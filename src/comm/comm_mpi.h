@@ -32,7 +32,7 @@
 
 #include <mpi.h>
 
-#include "../../plugin.h"
+#include "plugin.h"
 
 #if defined(__cplusplus)
 extern "C" {

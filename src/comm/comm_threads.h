@@ -3,7 +3,11 @@
 #ifndef SLUICE_COMM_THREADS_H
 #define SLUICE_COMM_THREADS_H
 
-#include "../../plugin.h"
+#include "plugin.h"
+
+#if defined(__cplusplus)
+extern "C" {
+#endif
 
 typedef struct sluice_comm_threads sluice_comm_threads;
 
@@ -17,4 +21,7 @@ void sluice_comm_threads_get(sluice_comm_threads *group, int rank, sluice_comm *
 /* After every rank's context is closed. */
 void sluice_comm_threads_destroy(sluice_comm_threads *group);
 
+#if defined(__cplusplus)
+}
+#endif
 #endif
