@@ -84,6 +84,20 @@ echo 'not an array' >"$tmp/text.npy"
 refused "text.npy" replay "$tmp/text.npy"
 refused "not-there" info /not-there.so
 refused "libc" info libc.so.6
+# Mapping a file that ends early is a bus error: it must not come to that.
+for bytes in 10 63 64 100 3000 4096 200000; do
+    head -c $bytes "$build/libsluice_cpu.so" >"$tmp/cut.so"
+    refused "cut.so" info "$tmp/cut.so"
+done
+size=$(wc -c <"$build/libsluice_cpu.so")
+head -c $((size - 1)) "$build/libsluice_cpu.so" >"$tmp/cut.so"
+refused "cut.so: ends after $((size - 1)) bytes" info "$tmp/cut.so"
+# Offsets whose sum is more than 64 bits hold: e_phoff, e_shoff, and the first p_filesz.
+for at in 32 40 96; do
+    cp "$build/libsluice_cpu.so" "$tmp/wild.so"
+    printf '\377\377\377\377\377\377\377\377' | dd of="$tmp/wild.so" bs=1 seek=$at conv=notrunc status=none
+    refused "wild.so: ends after $size bytes" info "$tmp/wild.so"
+done
 refused "slots_per_rank" replay --model deepseek-v3 --redundant 8000 --ranks 8 --layers 1
 
 line="$passed passed, $failed failed"

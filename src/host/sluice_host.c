@@ -3,12 +3,15 @@
 #include "sluice_host.h"
 
 #include <dlfcn.h>
+#include <elf.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #ifndef SLUICE_PLUGIN_DIR
@@ -87,9 +90,55 @@ sluice_status sluice_host_check(const sluice_api *api, char *text, size_t text_s
     return check(api, &line);
 }
 
+/* Whether `count` records of `size` bytes at `at` lie within the file. */
+static bool within(uint64_t at, uint64_t count, uint64_t size, uint64_t file)
+{
+    return at <= file && (size == 0 || count <= (file - at) / size);
+}
+
+static bool whole_object(int fd, uint64_t file)
+{
+    Elf64_Ehdr head;
+    Elf64_Phdr part;
+    if (pread(fd, &head, sizeof head, 0) != (ssize_t)sizeof head)
+        return true;
+    /* What is no object of this kind, dlopen refuses itself. */
+    if (memcmp(head.e_ident, ELFMAG, SELFMAG) != 0 || head.e_ident[EI_CLASS] != ELFCLASS64 ||
+        head.e_phentsize != sizeof part)
+        return true;
+    if (!within(head.e_phoff, head.e_phnum, head.e_phentsize, file) ||
+        !within(head.e_shoff, head.e_shnum, head.e_shentsize, file))
+        return false;
+    for (uint64_t i = 0; i < head.e_phnum; i++) {
+        uint64_t at = head.e_phoff + i * sizeof part;
+        if (pread(fd, &part, sizeof part, (off_t)at) != (ssize_t)sizeof part ||
+            !within(part.p_offset, 1, part.p_filesz, file))
+            return false;
+    }
+    return true;
+}
+
+/* False, and said, for an object whose file ends before its parts do: dlopen would map it, and the
+ * first touch of what is missing kills the process. What cannot be read is left to dlopen. */
+static bool is_whole(const char *path, struct line *line)
+{
+    struct stat about;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return true;
+    bool whole = fstat(fd, &about) != 0 || !S_ISREG(about.st_mode) ||
+                 whole_object(fd, (uint64_t)about.st_size);
+    (void)close(fd);
+    if (!whole)
+        say(line, "%s: ends after %lld bytes, before its parts do", path, (long long)about.st_size);
+    return whole;
+}
+
 /* Opens one file. */
 static sluice_status open_file(const char *path, sluice_plugin *plugin, struct line *line)
 {
+    if (!is_whole(path, line))
+        return SLUICE_UNAVAILABLE;
     void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (!library) {
         const char *why = dlerror();
