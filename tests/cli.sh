@@ -27,7 +27,7 @@ good() {
 refused() {
     part=$1
     shift
-    "$sluice" "$@" >"$tmp/out" 2>"$tmp/err"
+    timeout 20 "$sluice" "$@" >"$tmp/out" 2>"$tmp/err"
     rc=$?
     if [ $rc = 2 ] && [ "$(wc -l <"$tmp/err")" = 1 ] && [ ! -s "$tmp/out" ] && grep -q -- "$part" "$tmp/err"; then
         ok
@@ -99,6 +99,20 @@ for at in 32 40 96; do
     refused "wild.so: ends after $size bytes" info "$tmp/wild.so"
 done
 refused "slots_per_rank" replay --model deepseek-v3 --redundant 8000 --ranks 8 --layers 1
+
+# Where the figures cannot go is said before anything is served or measured.
+mkdir "$tmp/folder"
+for path in "$tmp/nowhere/x" "$tmp/folder" "$tmp/text.npy/x"; do
+    refused "$path: " replay --model mixtral-8x7b --steps 1000000 --json "$path"
+    refused "$path: " replay --model mixtral-8x7b --steps 1000000 --plot "$path"
+    refused "$path: " bench --quick --only overhead --json "$path"
+    refused "$path: " info --json "$path"
+done
+refused "not-there" bench --plugin /not-there.so
+refused "no path nonsense" bench --count 1 --shape mixtral-8x7b --path nonsense
+refused "unknown option" bench --nonsense
+refused "go with --count" bench --path portable
+if "$sluice" bench --count 1 --shape mixtral-8x7b --path portable; then ok; else bad "bench --count"; fi
 
 line="$passed passed, $failed failed"
 [ "$skipped" = 0 ] || line="$line, $skipped skipped"

@@ -158,12 +158,23 @@ static int load(struct sl_bench *bench, const char *name, char *line, size_t siz
     return 0;
 }
 
+/* What can be wrong before anything runs. */
+static int prepare(struct sl_bench *bench, const struct options *options, char *line, size_t size)
+{
+    char *err = bench->error;
+    if (options->json && sl_tool_writable(options->json, err, sizeof bench->error))
+        return -1;
+    if (load(bench, options->plugin, line, size))
+        return -1;
+    if (options->path && !among(options->path, bench->paths, bench->path_count))
+        return sl_tool_error(err, sizeof bench->error, "the plugin has no path %s on this machine",
+                             options->path);
+    return 0;
+}
+
 static int count_calls(struct sl_bench *bench, const struct options *options)
 {
     struct sl_bench_case c;
-    if (options->path && !among(options->path, bench->paths, bench->path_count))
-        return sl_tool_error(bench->error, sizeof bench->error,
-                             "the plugin has no path %s on this machine", options->path);
     int bad = sl_bench_case_open(&c, bench, options->shape, &options->path, 1);
     if (!bad) {
         sl_bench_case_tokens(&c, options->tokens ? options->tokens : 64);
@@ -211,12 +222,15 @@ int sl_cmd_bench(int argc, char **argv)
         (void)fputs(help, stdout);
         return 0;
     }
-    int bad = load(&bench, options.plugin, line, sizeof line);
-    if (!bad)
+    int status = 2;
+    int bad = prepare(&bench, &options, line, sizeof line);
+    if (!bad) {
         bad = options.count ? count_calls(&bench, &options) : measure(&bench, &options);
+        status = 1;
+    }
     if (bad) {
         (void)fprintf(stderr, "sluice bench: %s\n", bench.error[0] ? bench.error : "no memory");
-        return 1;
+        return status;
     }
-    return options.count || report(&bench, &options, line) == 0 ? 0 : 1;
+    return options.count || report(&bench, &options, line) == 0 ? 0 : 2;
 }

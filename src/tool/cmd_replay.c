@@ -260,6 +260,9 @@ static int replay(const struct sl_replay_options *o, struct sl_replay_verdict *v
 {
     sluice_plugin plugin;
     char line[SLUICE_HOST_LINE];
+    if ((o->json && sl_tool_writable(o->json, err, n)) ||
+        (o->plot && sl_tool_writable(o->plot, err, n)))
+        return -1;
     if (sluice_host_load(o->plugin ? o->plugin : NULL, &plugin, line, sizeof line))
         return sl_tool_error(err, n, "%s", line);
     struct sl_replay_case c;

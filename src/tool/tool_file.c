@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 int sl_tool_error(char *err, size_t n, const char *fmt, ...)
 {
@@ -54,6 +55,29 @@ int sl_tool_read(const char *path, uint8_t **data, size_t *size, char *err, size
     int rc = read_open(file, path, data, size, err, n);
     (void)fclose(file);
     return rc;
+}
+
+int sl_tool_writable(const char *path, char *err, size_t n)
+{
+    struct stat st;
+    if (strcmp(path, "-") == 0)
+        return 0;
+    if (stat(path, &st) == 0) {
+        if (S_ISDIR(st.st_mode))
+            return sl_tool_error(err, n, "%s: %s", path, strerror(EISDIR));
+        if (access(path, W_OK) == 0)
+            return 0;
+    } else if (errno == ENOENT) {
+        const char *slash = strrchr(path, '/');
+        char *folder = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
+        int bad = folder == NULL || access(folder, W_OK | X_OK) != 0;
+        int why = errno;
+        free(folder);
+        if (!bad)
+            return 0;
+        errno = why;
+    }
+    return sl_tool_error(err, n, "%s: %s", path, strerror(errno));
 }
 
 FILE *sl_tool_create(const char *path, char *err, size_t n)

@@ -20,6 +20,9 @@ int sl_tool_error(char *err, size_t n, const char *fmt, ...) SL_TOOL_PRINTF(3, 4
  * Returns 0, or -1 with a message that names the file. */
 int sl_tool_read(const char *path, uint8_t **data, size_t *size, char *err, size_t n);
 
+/* Whether a file can be written there, without touching it: to be asked before long work. */
+int sl_tool_writable(const char *path, char *err, size_t n);
+
 /* Opens a file for writing; "-" is stdout. sl_tool_close also tells whether every byte arrived. */
 FILE *sl_tool_create(const char *path, char *err, size_t n);
 int sl_tool_close(FILE *file, const char *path, char *err, size_t n);
