@@ -3,6 +3,8 @@
 set -u
 cd "$(dirname "$0")/.." || exit 1
 build=${BUILD:-build}
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
 passed=0 failed=0 skipped=0
 ok() { passed=$((passed + 1)); }
 bad() { failed=$((failed + 1)); echo "not ok $*"; }
@@ -31,6 +33,49 @@ if [ -x "$build/sluice" ]; then
     done
 else
     skip "subcommands: $build/sluice is not built"
+fi
+
+# Every key that the JSON of a subcommand has is in the man page, under that subcommand.
+cat >"$tmp/keys.py" <<'END'
+import json, re, sys
+
+NAMES = ("extensions", "operations")  # objects whose keys are names, not ours to describe
+
+
+def keys(value):
+    if isinstance(value, list):
+        return set().union(*map(keys, value)) if value else set()
+    if not isinstance(value, dict):
+        return set()
+    found = set(value)
+    for key, part in value.items():
+        found |= keys(list(part.values()) if key in NAMES else part)
+    return found
+
+
+page, command, output = sys.argv[1:]
+section = re.search(r"^\.Sh JSON KEYS$(.*?)^\.Sh ", open(page).read(), re.M | re.S).group(1)
+part = re.search(rf"^\.Ss {command}$(.*?)(^\.Ss |\Z)", section, re.M | re.S)
+lines = re.findall(r"^\.(?:It )?Va (.*)$", part.group(1) if part else "", re.M)
+missing = keys(json.load(open(output))) - set(" ".join(lines).split())
+if missing:
+    sys.exit("not in the man page: " + ", ".join(sorted(missing)))
+END
+json_keys() { # SUBCOMMAND ARGUMENTS
+    if "$build/sluice" "$@" --json - >"$tmp/out.json" && python3 "$tmp/keys.py" packaging/sluice.1 "$1" "$tmp/out.json"; then
+        ok
+    else
+        bad "the JSON keys of sluice $1"
+    fi
+}
+if [ ! -x "$build/sluice" ]; then
+    skip "JSON keys: $build/sluice is not built"
+elif ! command -v python3 >/dev/null 2>&1; then
+    skip "JSON keys: python3 is not there"
+else
+    json_keys info
+    json_keys replay --model deepseek-v3 --layers 1 --tokens 8
+    json_keys bench --quick
 fi
 
 if command -v mandoc >/dev/null 2>&1; then
