@@ -100,6 +100,33 @@ for at in 32 40 96; do
 done
 refused "slots_per_rank" replay --model deepseek-v3 --redundant 8000 --ranks 8 --layers 1
 
+# One step of one layer that takes minutes: how far it is must be seen on a terminal all the same.
+cat >"$tmp/terminal.py" <<'END'
+import os, pty, re, select, subprocess, sys, time
+
+reader, terminal = pty.openpty()
+run = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=terminal)
+os.close(terminal)
+text, end = "", time.monotonic() + 30
+while len(set(re.findall(r"\rreplay \[[#.]+\] +(\d+) %", text))) < 2 and time.monotonic() < end:
+    if select.select([reader], [], [], 1)[0]:
+        try:
+            text += os.read(reader, 4096).decode()
+        except OSError:
+            break
+run.kill()
+run.wait()
+sys.exit(0 if len(set(re.findall(r"(\d+) %", text))) >= 2 else f"no progress is shown: {text!r}")
+END
+if ! command -v python3 >/dev/null; then
+    skip "progress on a terminal: python3 is not there"
+elif python3 "$tmp/terminal.py" "$sluice" replay --model mixtral-8x7b --ranks 1 --layers 1 --steps 1 \
+    --tokens 60000 --width 512 >"$tmp/out" 2>&1; then
+    ok
+else
+    bad "replay on a terminal: $(cat "$tmp/out")"
+fi
+
 # Where the figures cannot go is said before anything is served or measured.
 mkdir "$tmp/folder"
 for path in "$tmp/nowhere/x" "$tmp/folder" "$tmp/text.npy/x"; do

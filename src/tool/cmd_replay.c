@@ -187,7 +187,7 @@ static int64_t differing(const struct sl_replay_case *c, const char *a, const ch
 }
 
 static int check_step(const struct sl_replay_case *c, const struct sl_world *world,
-                      const struct sl_world *plain, struct sl_replay_verdict *v)
+                      const struct sl_world *plain, int32_t step, struct sl_replay_verdict *v)
 {
     const struct sl_replay_options *o = c->options;
     size_t layer_bytes = (size_t)c->rows * (size_t)o->hidden * sl_element_bytes(o->bf16);
@@ -196,7 +196,7 @@ static int check_step(const struct sl_replay_case *c, const struct sl_world *wor
         return -1;
     for (int32_t l = 0; l < c->layers; l++) {
         const char *own = (const char *)world->out + (size_t)l * layer_bytes;
-        sl_replay_literal(c, plain, l, literal);
+        sl_replay_literal(c, plain, step, l, literal);
         v->differ_plain += differing(c, own, (const char *)plain->out + (size_t)l * layer_bytes);
         v->differ_literal += differing(c, own, literal);
         v->tokens += c->rows;
@@ -221,9 +221,7 @@ static void check_counts(const struct sl_replay_case *c, const struct sl_world *
 static int run_steps(struct sl_replay_case *c, struct sl_world *world, struct sl_world *plain,
                      struct sl_replay_verdict *v, char *err, size_t n)
 {
-    struct sl_progress progress;
     int32_t steps = c->options->steps;
-    sl_progress_begin(&progress, stderr, "replay", steps);
     int bad = 0;
     for (int32_t step = 0; step < steps && !bad; step++) {
         sl_replay_fill(c, step);
@@ -232,11 +230,9 @@ static int run_steps(struct sl_replay_case *c, struct sl_world *world, struct sl
             bad = sl_tool_error(err, n, "%s", plain->error);
         else if (sl_world_step(world, step, changes))
             bad = sl_tool_error(err, n, "%s", world->error);
-        else if (check_step(c, world, plain, v))
+        else if (check_step(c, world, plain, step, v))
             bad = sl_tool_error(err, n, "out of memory");
-        sl_progress_step(&progress, step + 1, sl_progress_now());
     }
-    sl_progress_end(&progress);
     return bad;
 }
 
@@ -268,10 +264,15 @@ static int replay(const struct sl_replay_options *o, struct sl_replay_verdict *v
     struct sl_replay_case c;
     struct sl_world world = {.replay = &c, .api = plugin.api, .ranks = o->ranks};
     struct sl_world plain = {.replay = &c, .api = plugin.api, .ranks = 1, .plain = true};
+    struct sl_progress progress;
     int64_t begin = sl_progress_now();
     int bad = sl_replay_open(&c, o, err, n);
-    bad = bad || sl_world_open(&plain, err, n) || sl_world_open(&world, err, n) ||
-          run_steps(&c, &world, &plain, v, err, n);
+    if (!bad) {
+        sl_replay_begin(&c, &progress);
+        bad = sl_world_open(&plain, err, n) || sl_world_open(&world, err, n) ||
+              run_steps(&c, &world, &plain, v, err, n);
+        sl_progress_end(&progress);
+    }
     v->seconds = (double)(sl_progress_now() - begin) / 1000.0;
     if (!bad)
         bad = finish(&c, &world, &plain, v, line, err, n);

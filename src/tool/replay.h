@@ -11,6 +11,16 @@
 #include "../../plugin.h"
 
 enum sl_replay_source { SL_FROM_MODEL, SL_FROM_IDS, SL_FROM_COUNTS, SL_FROM_LOGITS };
+/* In the order in which they are done; the last four for each step. */
+enum sl_replay_phase {
+    SL_OPEN_PLAIN,
+    SL_OPEN_RANKS,
+    SL_FILL,
+    SL_SERVE_PLAIN,
+    SL_SERVE_RANKS,
+    SL_CHECK
+};
+
 enum sl_replay_route { SL_ROUTE_BOTH, SL_ROUTE_FUSED, SL_ROUTE_SPLIT };
 
 struct sl_replay_options {
@@ -45,6 +55,7 @@ struct sl_replay_case {
     struct sl_replay_input *inputs; /* [layers] of the present step */
     void *x;                        /* [layers][rows][hidden] of the element type */
     int32_t *maps[2]; /* [layers][P] placement of the first half of the steps, and of the second */
+    struct sl_progress *progress;
 };
 
 /* replay_input.c. Each returns 0, or -1 with a line in err. */
@@ -52,6 +63,12 @@ int sl_replay_open(struct sl_replay_case *c, const struct sl_replay_options *opt
                    size_t n);
 void sl_replay_fill(struct sl_replay_case *c, int32_t step);
 void sl_replay_close(struct sl_replay_case *c);
+
+/* replay_progress.c. Rank 0 of a world, whose caller waits for it, or the caller itself tells where
+ * the replay is: `done` of `of` parts of a layer of a phase. Draws on a terminal. */
+void sl_replay_begin(struct sl_replay_case *c, struct sl_progress *progress);
+void sl_replay_advance(const struct sl_replay_case *c, enum sl_replay_phase phase, int32_t step,
+                       int32_t layer, int64_t done, int64_t of);
 
 /* replay_expert.c: SwiGLU experts whose weights are drawn from (layer, expert): each is another.
  * Elements are f32, or bf16 (as uint16_t). Shared expert j is expert E + j. */
@@ -94,8 +111,8 @@ void sl_world_finish(struct sl_world *world); /* reads counters, stats and share
 void sl_world_close(struct sl_world *world);
 
 /* replay_check.c: the same sums by a literal loop, without the plugin's dispatch and combine. */
-void sl_replay_literal(const struct sl_replay_case *c, const struct sl_world *plain, int32_t number,
-                       void *out);
+void sl_replay_literal(const struct sl_replay_case *c, const struct sl_world *plain, int32_t step,
+                       int32_t number, void *out);
 
 /* replay_report.c */
 struct sl_replay_verdict {

@@ -61,8 +61,8 @@ static void sum_token(const struct layer *l, int64_t t, char *out)
     }
 }
 
-void sl_replay_literal(const struct sl_replay_case *c, const struct sl_world *plain, int32_t number,
-                       void *out)
+void sl_replay_literal(const struct sl_replay_case *c, const struct sl_world *plain, int32_t step,
+                       int32_t number, void *out)
 {
     const struct sl_replay_options *o = c->options;
     struct layer l = {
@@ -75,8 +75,10 @@ void sl_replay_literal(const struct sl_replay_case *c, const struct sl_world *pl
     if (l.experts && l.in && l.row) {
         for (int32_t e = 0; e < experts; e++)
             sl_expert_draw(&l.shape, o->seed, number, e, l.experts + (size_t)e * floats);
-        for (int64_t t = 0; t < c->rows; t++)
+        for (int64_t t = 0; t < c->rows; t++) {
             sum_token(&l, t, out);
+            sl_replay_advance(c, SL_CHECK, step, number, t, c->rows);
+        }
     }
     free(l.experts);
     free(l.in);

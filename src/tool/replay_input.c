@@ -350,6 +350,7 @@ void sl_replay_fill(struct sl_replay_case *c, int32_t step)
                            sl_tool_random(o->seed, (uint64_t)i, (uint32_t)(l << 12), 3U).word[0]) -
                 2.0F;
         int64_t cells = c->rows * o->hidden;
+        sl_replay_advance(c, SL_FILL, step, l, 0, 1);
         for (int64_t i = 0; i < cells; i += 4) {
             struct sl_random4 draw =
                 sl_tool_random(o->seed ^ 0x58U, (uint64_t)(first * o->hidden + i), (uint32_t)l, 9U);

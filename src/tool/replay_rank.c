@@ -260,6 +260,9 @@ static void compute(struct sl_world_rank *rank, int32_t layer, int64_t rows)
     int64_t *served = &world->served[(int64_t)layer * world->ranks + rank->number];
     for (int64_t row = 0; row < rows; row++) {
         int32_t slot = rank->row_slot[row];
+        if (rank->number == 0)
+            sl_replay_advance(world->replay, world->plain ? SL_SERVE_PLAIN : SL_SERVE_RANKS,
+                              rank->step, layer, row, rows);
         if (slot < 0)
             continue;
         sl_expert_run(&shape, rank->weights[layer] + (size_t)slot * floats,

@@ -125,6 +125,8 @@ static void *start(void *argument)
             return NULL;
         if (!sl_rank_load(rank, l, slots + c->fused, rank->weights[l]))
             return NULL;
+        if (rank->number == 0)
+            sl_replay_advance(c, world->plain ? SL_OPEN_PLAIN : SL_OPEN_RANKS, 0, l, 1, 1);
     }
     return NULL;
 }
