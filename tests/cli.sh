@@ -127,6 +127,15 @@ else
     bad "replay on a terminal: $(cat "$tmp/out")"
 fi
 
+# A plugin that says no without a text: its status is named.
+fake=$build/plugins/fake_whole.so
+if make --no-print-directory -s BUILD="$build" "$fake" >"$tmp/out" 2>&1; then
+    good "^cannot run here: UNAVAILABLE$" info "$fake"
+    good '"why_not": "UNAVAILABLE"' info "$fake" --json -
+else
+    bad "$fake: $(cat "$tmp/out")"
+fi
+
 # Where the figures cannot go is said before anything is served or measured.
 mkdir "$tmp/folder"
 for path in "$tmp/nowhere/x" "$tmp/folder" "$tmp/text.npy/x"; do

@@ -13,6 +13,7 @@
 #include "commands.h"
 #include "tool_file.h"
 #include "tool_json.h"
+#include "tool_status.h"
 
 static const char help[] = "sluice info [PLUGIN] [--json FILE|-]\n"
                            "What a plugin is (a path or a name; default cpu), its ABI, its\n"
@@ -117,7 +118,7 @@ int sl_cmd_info(int argc, char **argv)
                                             {"json", required_argument, NULL, 'j'},
                                             {NULL, 0, NULL, 0}};
     const char *json = NULL;
-    char line[SLUICE_HOST_LINE], why[512] = "";
+    char line[SLUICE_HOST_LINE], text[512] = "";
     opterr = 0;
     for (int found; (found = getopt_long(argc, argv, ":h", options, NULL)) != -1;) {
         if (found == 'h') {
@@ -136,7 +137,8 @@ int sl_cmd_info(int argc, char **argv)
     sluice_plugin plugin;
     if (sluice_host_load(optind < argc ? argv[optind] : NULL, &plugin, line, sizeof line))
         return fail(line);
-    sluice_status status = ask(plugin.api, why, sizeof why);
+    sluice_status status = ask(plugin.api, text, sizeof text);
+    const char *why = sl_status_text(text, status);
     if (json && write(json, &plugin, status, why, line, sizeof line))
         return fail(line);
     if (!json || strcmp(json, "-") != 0)

@@ -5,6 +5,7 @@
 
 #include "../../abi/ext/route.h"
 #include "replay_rank.h"
+#include "tool_status.h"
 
 /* A tensor with room for its shape. */
 struct tensor {
@@ -37,7 +38,7 @@ bool sl_rank_ok(struct sl_world_rank *rank, const char *what, int32_t layer, slu
         (void)rank->world->api->last_error(rank->context, text, sizeof text);
     rank->status = status;
     (void)snprintf(rank->error, sizeof rank->error, "rank %d, layer %d, %s: %s", rank->number,
-                   layer, what, text);
+                   layer, what, sl_status_text(text, status));
     return false;
 }
 

@@ -9,6 +9,7 @@
 #include "../comm/comm_threads.h"
 #include "replay_rank.h"
 #include "tool_file.h"
+#include "tool_status.h"
 
 static void *serve(void *argument)
 {
@@ -74,7 +75,8 @@ static bool open_context(struct sl_world_rank *rank)
     rank->status = world->api->open(&config, &rank->context, text, sizeof text);
     free(layers);
     if (rank->status)
-        (void)snprintf(rank->error, sizeof rank->error, "rank %d, open: %s", rank->number, text);
+        (void)snprintf(rank->error, sizeof rank->error, "rank %d, open: %s", rank->number,
+                       sl_status_text(text, rank->status));
     return rank->status == SLUICE_OK;
 }
 
