@@ -70,6 +70,13 @@ if [ -f "$data/deepseek-v2-lite-routing/law.ids.npy" ]; then
 else
     skip "replay of recorded routing: $data is not there"
 fi
+refused "top-k is 4: deepseek-v3 has 8" replay --model deepseek-v3 --top-k 4
+echo '{"logical_count": [[3, 1, 2, 4]]}' >"$tmp/counts.json"
+good "^OK: " replay "$tmp/counts.json" --top-k 2
+refused "counts.json has no ids" replay "$tmp/counts.json" --top-k 2 --weights "$tmp/counts.json"
+refused "weights go with a file of ids" replay --model deepseek-v3 --weights "$tmp/counts.json"
+refused "hidden is 255: must be 256 to 8192" replay --model mixtral-8x7b --hidden 255
+good "^OK: " replay --model mixtral-8x7b --layers 1 --hidden 257 --dtype bf16
 refused "no command" nonsense
 refused "no model" replay --model nonsense
 refused "no option" replay --nonsense

@@ -36,7 +36,7 @@ static const char help[] =
     "  --combine O          exact or per-rank\n"
     "  --route R            both, fused or split\n"
     "  --dtype T            f32 or bf16: of the payload\n"
-    "  --hidden N, --width N   a row and an expert's inner width: 256, 16\n"
+    "  --hidden N, --width N   a row (256 at least) and an expert's inner width: 256, 16\n"
     "  --threads N          of each rank's context: 0\n"
     "  --seed N             1\n"
     "  --plugin P           a path or a name: cpu\n"
@@ -128,7 +128,7 @@ static int parse(int argc, char **argv, struct sl_replay_options *o, char *err, 
         {"combine", NULL, &o->combine_order, 0, 0, orders},
         {"route", NULL, &route, 0, 0, routes},
         {"dtype", NULL, &o->bf16, 0, 0, dtypes},
-        {"hidden", NULL, &o->hidden, 8, 8192, NULL},
+        {"hidden", NULL, &o->hidden, 256, 8192, NULL},
         {"width", NULL, &o->width, 1, 512, NULL},
         {"threads", NULL, &o->threads, 0, 64, NULL},
         {"seed", NULL, &seed, 0, INT32_MAX, NULL},

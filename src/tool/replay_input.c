@@ -200,6 +200,12 @@ static int open_source(struct sl_replay_case *c, char *err, size_t n)
             return -1;
         most = c->reader->file_layers;
     }
+    if (o->weights && c->source != SL_FROM_IDS)
+        return o->input ? sl_tool_error(err, n, "--weights go with ids: %s has no ids", o->input)
+                        : sl_tool_error(err, n, "--weights go with a file of ids");
+    if (o->top_k && o->top_k != c->router.top_k)
+        return sl_tool_error(err, n, "--top-k is %d: %s has %d choices a token", o->top_k,
+                             o->model ? o->model : o->input, c->router.top_k);
     if (o->shared_experts >= 0)
         c->router.shared = o->shared_experts;
     c->layers = o->layers && o->layers < most ? o->layers : most;
