@@ -143,6 +143,33 @@ else
     bad "$fake: $(cat "$tmp/out")"
 fi
 
+# A set-uid process takes nothing from its caller: neither the variables nor the name it is called by.
+chmod 755 "$tmp"
+mkdir "$tmp/setuid" "$tmp/other"
+for file in "$sluice" "$build/libsluice_cpu.so"; do cp "$file" "$tmp/setuid/"; done
+cp "$fake" "$tmp/other/libsluice_cpu.so"
+cp "$(command -v id)" "$tmp/setuid/id"
+whose() { # VARIABLE=VALUE, or NAME as argv[0]: the plugin's folder
+    case $1 in
+    *=*) env "$1" "$tmp/setuid/sluice" info 2>&1 ;;
+    *) bash -c 'exec -a "$1" "$2" info' _ "$1" "$tmp/setuid/sluice" 2>&1 ;;
+    esac | head -n 1
+}
+own="$tmp/setuid/libsluice_cpu.so" theirs="$tmp/other/libsluice_cpu.so"
+plain="$(whose SLUICE_PLUGIN="$theirs") $(whose SLUICE_PLUGIN_PATH="$tmp/other") $(whose "$tmp/other/sluice")"
+if [ "$plain" = "$theirs $theirs $own" ]; then ok; else bad "an ordinary process loads $plain"; fi
+if [ "$(id -u)" != 0 ]; then
+    skip "set-uid: needs root"
+elif ! chown nobody "$tmp/setuid/id" "$tmp/setuid/sluice" || ! chmod 4755 "$tmp/setuid/id" "$tmp/setuid/sluice" ||
+    [ "$("$tmp/setuid/id" -u)" = 0 ]; then
+    skip "set-uid: has no effect in $tmp"
+else
+    for how in "SLUICE_PLUGIN=$theirs" "SLUICE_PLUGIN_PATH=$tmp/other" "$tmp/other/sluice"; do
+        loaded=$(whose "$how")
+        if [ "$loaded" = "$own" ]; then ok; else bad "set-uid with $how loads $loaded"; fi
+    done
+fi
+
 # Where the figures cannot go is said before anything is served or measured.
 mkdir "$tmp/folder"
 for path in "$tmp/nowhere/x" "$tmp/folder" "$tmp/text.npy/x"; do

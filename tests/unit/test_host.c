@@ -1,4 +1,7 @@
 /* The loader: what it finds, what it refuses, and that it says why in one line. */
+#define _XOPEN_SOURCE 700 /* realpath */
+#include <limits.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -92,6 +95,64 @@ CT(host, takes_first_of_list, "SLUICE_PLUGIN's list is tried in order and the li
     expect(NULL, SLUICE_OK, "has no combine; ");
     setenv("SLUICE_PLUGIN", "nowhere", 1);
     expect(NULL, SLUICE_UNAVAILABLE, "libsluice_nowhere.so");
+    unsetenv("SLUICE_PLUGIN");
+}
+
+/* A new folder where a file of tests/plugins is called libsluice_cpu.so; its name into folder. */
+static bool disguise(const char *plugin, char folder[PATH_MAX])
+{
+    char target[PATH_MAX], file[PATH_MAX + 20];
+    (void)snprintf(folder, PATH_MAX, "/tmp/test_host.XXXXXX");
+    if (!realpath(beside(plugin), target) || !mkdtemp(folder))
+        return false;
+    (void)snprintf(file, sizeof file, "%s/libsluice_cpu.so", folder);
+    return symlink(target, file) == 0;
+}
+
+static void undo(const char *folder)
+{
+    char file[PATH_MAX + 20];
+    (void)snprintf(file, sizeof file, "%s/libsluice_cpu.so", folder);
+    unlink(file);
+    rmdir(folder);
+}
+
+CT(host, path_variable_comes_first,
+   "SLUICE_PLUGIN_PATH is searched before the own folder, and what it has decides")
+{
+    char whole[PATH_MAX], spoiled[PATH_MAX], list[2 * PATH_MAX + 2];
+    ct_true(disguise("plugins/fake_whole.so", whole));
+    ct_true(disguise("plugins/fake_no_combine.so", spoiled));
+    expect("cpu", SLUICE_OK, "backend cpu"); /* the own folder's */
+    setenv("SLUICE_PLUGIN_PATH", "/nowhere", 1);
+    expect("cpu", SLUICE_OK, "backend cpu");
+    (void)snprintf(list, sizeof list, "%s:%s", whole, spoiled);
+    setenv("SLUICE_PLUGIN_PATH", list, 1);
+    expect("cpu", SLUICE_OK, "backend fake");
+    expect(NULL, SLUICE_OK, "backend fake");
+    (void)snprintf(list, sizeof list, "%s:%s", spoiled, whole);
+    setenv("SLUICE_PLUGIN_PATH", list, 1);
+    expect("cpu", SLUICE_UNSUPPORTED, "has no combine");
+    unsetenv("SLUICE_PLUGIN_PATH");
+    undo(whole);
+    undo(spoiled);
+}
+
+CT(host, list_stops_at_the_first, "of SLUICE_PLUGIN's names the first that loads is taken")
+{
+    char list[1200];
+    (void)snprintf(list, sizeof list, "%s,cpu", beside("plugins/fake_whole.so"));
+    setenv("SLUICE_PLUGIN", list, 1);
+    expect(NULL, SLUICE_OK, "backend fake");
+    (void)snprintf(list, sizeof list, "nowhere,cpu,%s", beside("plugins/fake_whole.so"));
+    setenv("SLUICE_PLUGIN", list, 1);
+    expect(NULL, SLUICE_OK, "; /");
+    expect(NULL, SLUICE_OK, "backend cpu");
+    expect(beside("plugins/fake_whole.so"), SLUICE_OK, "backend fake"); /* a name goes before */
+    setenv("SLUICE_PLUGIN", "", 1);
+    expect(NULL, SLUICE_OK, "backend cpu");
+    setenv("SLUICE_PLUGIN", ",cpu", 1);
+    expect(NULL, SLUICE_OK, "0 characters; ");
     unsetenv("SLUICE_PLUGIN");
 }
 
@@ -220,4 +281,34 @@ CT(host, keeps_plugins_apart, "a plugin of another kind beside the first leaves 
     ct_true(fake.api->extension("sluice.route/1") == NULL);
     ct_true(cpu.api->extension("sluice.route/1") != NULL);
     cpu.api->close(served.context);
-}
+
+    CT(host, checks_every_member, "whichever pointer of a table is missing, it is named")
+    {
+        static const struct {
+            const char *name;
+            size_t offset;
+        } members[] = {{"backend name", offsetof(sluice_api, backend)},
+                       {"version", offsetof(sluice_api, version)},
+                       {"open", offsetof(sluice_api, open)},
+                       {"close", offsetof(sluice_api, close)},
+                       {"last_error", offsetof(sluice_api, last_error)},
+                       {"topk", offsetof(sluice_api, topk)},
+                       {"remap", offsetof(sluice_api, remap)},
+                       {"record", offsetof(sluice_api, record)},
+                       {"get_moe_weights", offsetof(sluice_api, get_moe_weights)},
+                       {"dispatch", offsetof(sluice_api, dispatch)},
+                       {"combine", offsetof(sluice_api, combine)},
+                       {"extension", offsetof(sluice_api, extension)}};
+        enum { MEMBERS = sizeof members / sizeof *members };
+        /* All of them: the table is these pointers and the numbers before them. */
+        ct_eq_u64(offsetof(sluice_api, backend) + MEMBERS * sizeof(void *), sizeof(sluice_api));
+        for (int i = 0; i < MEMBERS; i++) {
+            char line[200], want[60];
+            sluice_api spoiled = *sluice_plugin_get(1);
+            memset((char *)&spoiled + members[i].offset, 0, sizeof(void *));
+            (void)snprintf(want, sizeof want, "its table has no %s", members[i].name);
+            ct_eq_i64(sluice_host_check(&spoiled, line, sizeof line), SLUICE_UNSUPPORTED);
+            ct_str_eq(line, want);
+            ct_eq_i64(sluice_host_check(&spoiled, NULL, 0), SLUICE_UNSUPPORTED);
+        }
+    }
