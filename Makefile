@@ -161,7 +161,7 @@ format:
 
 install: all
 	@DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' BUILD='$(BUILD)' VERSION='$(VERSION)' \
-	    sh packaging/install.sh
+	    sh packaging/install_files.sh
 
 clean:
 	rm -rf $(BUILD)

@@ -115,4 +115,21 @@ for pair in gcc:c g++:c++; do
     try "an engine by $compiler" engine "$compiler" "$language"
     try "that engine, run" "$tmp/engine-$language" "$root/lib/sluice/libsluice_cpu.so"
 done
+if command -v mpicc >/dev/null && [ -f "$root/lib/libsluice_mpi.so" ]; then
+    cat >"$tmp/ranks.c" <<'END'
+#include <comm_mpi.h>
+int main(int argc, char **argv)
+{
+    sluice_comm_mpi *world = 0;
+    if (argc > 1 && MPI_Init(&argc, &argv) == MPI_SUCCESS)
+        world = sluice_comm_mpi_create(MPI_COMM_WORLD, 0);
+    return world != 0;
+}
+END
+    # shellcheck disable=SC2086
+    try "ranks by mpicc" mpicc $warn $flags -o "$tmp/ranks" "$tmp/ranks.c" -L"$root/lib" -lsluice_mpi
+    try "those ranks, loaded" env LD_LIBRARY_PATH="$root/lib" "$tmp/ranks"
+else
+    skip "ranks over MPI: mpicc or the library is not there"
+fi
 finish
