@@ -281,34 +281,35 @@ CT(host, keeps_plugins_apart, "a plugin of another kind beside the first leaves 
     ct_true(fake.api->extension("sluice.route/1") == NULL);
     ct_true(cpu.api->extension("sluice.route/1") != NULL);
     cpu.api->close(served.context);
+}
 
-    CT(host, checks_every_member, "whichever pointer of a table is missing, it is named")
-    {
-        static const struct {
-            const char *name;
-            size_t offset;
-        } members[] = {{"backend name", offsetof(sluice_api, backend)},
-                       {"version", offsetof(sluice_api, version)},
-                       {"open", offsetof(sluice_api, open)},
-                       {"close", offsetof(sluice_api, close)},
-                       {"last_error", offsetof(sluice_api, last_error)},
-                       {"topk", offsetof(sluice_api, topk)},
-                       {"remap", offsetof(sluice_api, remap)},
-                       {"record", offsetof(sluice_api, record)},
-                       {"get_moe_weights", offsetof(sluice_api, get_moe_weights)},
-                       {"dispatch", offsetof(sluice_api, dispatch)},
-                       {"combine", offsetof(sluice_api, combine)},
-                       {"extension", offsetof(sluice_api, extension)}};
-        enum { MEMBERS = sizeof members / sizeof *members };
-        /* All of them: the table is these pointers and the numbers before them. */
-        ct_eq_u64(offsetof(sluice_api, backend) + MEMBERS * sizeof(void *), sizeof(sluice_api));
-        for (int i = 0; i < MEMBERS; i++) {
-            char line[200], want[60];
-            sluice_api spoiled = *sluice_plugin_get(1);
-            memset((char *)&spoiled + members[i].offset, 0, sizeof(void *));
-            (void)snprintf(want, sizeof want, "its table has no %s", members[i].name);
-            ct_eq_i64(sluice_host_check(&spoiled, line, sizeof line), SLUICE_UNSUPPORTED);
-            ct_str_eq(line, want);
-            ct_eq_i64(sluice_host_check(&spoiled, NULL, 0), SLUICE_UNSUPPORTED);
-        }
+CT(host, checks_every_member, "whichever pointer of a table is missing, it is named")
+{
+    static const struct {
+        const char *name;
+        size_t offset;
+    } members[] = {{"backend name", offsetof(sluice_api, backend)},
+                   {"version", offsetof(sluice_api, version)},
+                   {"open", offsetof(sluice_api, open)},
+                   {"close", offsetof(sluice_api, close)},
+                   {"last_error", offsetof(sluice_api, last_error)},
+                   {"topk", offsetof(sluice_api, topk)},
+                   {"remap", offsetof(sluice_api, remap)},
+                   {"record", offsetof(sluice_api, record)},
+                   {"get_moe_weights", offsetof(sluice_api, get_moe_weights)},
+                   {"dispatch", offsetof(sluice_api, dispatch)},
+                   {"combine", offsetof(sluice_api, combine)},
+                   {"extension", offsetof(sluice_api, extension)}};
+    enum { MEMBERS = sizeof members / sizeof *members };
+    /* All of them: the table is these pointers and the numbers before them. */
+    ct_eq_u64(offsetof(sluice_api, backend) + MEMBERS * sizeof(void *), sizeof(sluice_api));
+    for (int i = 0; i < MEMBERS; i++) {
+        char line[200], want[60];
+        sluice_api spoiled = *sluice_plugin_get(1);
+        memset((char *)&spoiled + members[i].offset, 0, sizeof(void *));
+        (void)snprintf(want, sizeof want, "its table has no %s", members[i].name);
+        ct_eq_i64(sluice_host_check(&spoiled, line, sizeof line), SLUICE_UNSUPPORTED);
+        ct_str_eq(line, want);
+        ct_eq_i64(sluice_host_check(&spoiled, NULL, 0), SLUICE_UNSUPPORTED);
     }
+}
