@@ -91,9 +91,6 @@ static sluice_status check_supported(const struct sl_text *text, const sluice_co
     if (config->uses & SLUICE_USE_MIGRATE)
         return sl_text_fail(text, SLUICE_UNSUPPORTED,
                             "config.uses has MIGRATE: not in this version");
-    if (config->uses & SLUICE_USE_SUMMED_LOAD)
-        return sl_text_fail(text, SLUICE_UNSUPPORTED,
-                            "config.uses has SUMMED_LOAD: not in this version");
     if (config->copy_policy == SLUICE_COPY_BALANCED)
         return sl_text_fail(text, SLUICE_UNSUPPORTED,
                             "config.copy_policy is BALANCED: not in this version");
@@ -120,7 +117,14 @@ static sluice_status check_supported(const struct sl_text *text, const sluice_co
 
 bool sl_config_exchanges(const sluice_config *config)
 {
-    return (config->uses & (SLUICE_USE_EXACT | SLUICE_USE_FIXED | SLUICE_USE_BALANCE_NOW)) != 0;
+    return (config->uses & (SLUICE_USE_EXACT | SLUICE_USE_FIXED | SLUICE_USE_BALANCE_NOW |
+                            SLUICE_USE_SUMMED_LOAD)) != 0;
+}
+
+bool sl_config_messages(int32_t uses, const sluice_comm *comm)
+{
+    return !(uses & SLUICE_USE_SUMMED_LOAD) ||
+           (comm->isend && comm->irecv && comm->poll && comm->cancel && comm->resume);
 }
 
 sluice_status sl_config_check(const struct sl_text *text, const sluice_config *config)
@@ -150,5 +154,9 @@ sluice_status sl_config_check(const struct sl_text *text, const sluice_config *c
             text, SLUICE_INVALID,
             "config.comm has no all_gather and all_to_all: config.uses %d needs them",
             config->uses);
+    if (!joins && comm && comm->size > 1 && !sl_config_messages(config->uses, comm))
+        return sl_text_fail(text, SLUICE_INVALID,
+                            "config.comm lacks one of isend, irecv, poll, cancel and resume: "
+                            "config.uses has SUMMED_LOAD");
     return SLUICE_OK;
 }

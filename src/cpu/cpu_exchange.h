@@ -16,7 +16,13 @@ enum {
 };
 
 /* The channel of dispatch and combine, and that of balance. */
-enum { SL_CHANNEL_MOVE = 0, SL_CHANNEL_BALANCE = 1, SL_CHANNEL_MIGRATE = 2, SL_CHANNEL_OPEN = 3 };
+enum {
+    SL_CHANNEL_MOVE = 0,
+    SL_CHANNEL_BALANCE = 1,
+    SL_CHANNEL_MIGRATE = 2,
+    SL_CHANNEL_OPEN = 3,
+    SL_CHANNEL_LOAD = 4 /* messages only: what fails there leaves the others alone */
+};
 
 /* At open: makes the state that config->transport and uses ask for (context->exchange), and fills
  * in the transport's share of needs (may be NULL). With `query` nothing stays allocated. Errors

@@ -120,7 +120,8 @@ static struct sl_shape shape_of(const struct sl_layer *layer, int32_t slots, int
 static size_t counter_bytes(const sluice_context *context, const struct sl_shape *shape)
 {
     int32_t sets = context->host.threads > 1 ? context->host.threads : 1;
-    return ((size_t)sets * (size_t)shape->physical + (size_t)shape->experts) * sizeof(uint64_t);
+    size_t folded = (size_t)shape->experts + (size_t)shape->ranks;
+    return ((size_t)sets * (size_t)shape->physical + folded) * sizeof(uint64_t);
 }
 
 static size_t load_bytes(const sluice_context *context)
@@ -361,6 +362,7 @@ void cpu_close(sluice_context *context)
     struct sl_pool *pool = context->pool;
     sl_pool_stop(pool);
     sl_free(context, pool, (size_t)sl_pool_bytes(context->host.threads), SLUICE_MEM_STATE);
+    sl_windows_close(context);
     sl_exchange_close(context);
     sl_free(context, context->load, load_bytes(context), SLUICE_MEM_SCRATCH);
     for (size_t i = 0; context->banks && i < count; i++) {

@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cpu_windows.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "../core/count.h"
+#include "../core/figure.h"
+#include "cpu_args.h"
+#include "cpu_exchange.h"
+
+static const uint32_t MAGIC = 0x534C5731; /* "SLW1" */
+enum { MOST_KEPT = 4096 };
+
+/* Numbers of a bank in a window, and of all before it. */
+static int64_t bank_width(const struct sl_bank *bank)
+{
+    return bank->shape.experts + bank->shape.ranks;
+}
+
+static int64_t bank_at(const sluice_context *context, int32_t bank)
+{
+    int64_t at = 0;
+    for (int32_t i = 0; i < bank; i++)
+        if (context->layers[i].bank_index == i)
+            at += bank_width(&context->banks[i]);
+    return at;
+}
+
+/* Where the counters are now. */
+static void count_all(const sluice_context *context, int64_t *values)
+{
+    for (int32_t i = 0; i < context->layer_count; i++) {
+        if (context->layers[i].bank_index != i)
+            continue;
+        const struct sl_bank *bank = &context->banks[i];
+        int64_t *served = values + bank->shape.experts;
+        memcpy(values, bank->folded, (size_t)bank_width(bank) * sizeof *values);
+        sl_count_logical(bank->counters, &bank->shape, bank->place.map, values);
+        sl_count_ranks(bank->counters, &bank->shape, served);
+        values += bank_width(bank);
+    }
+}
+
+static bool sums(const sluice_context *context)
+{
+    return (context->uses & SLUICE_USE_SUMMED_LOAD) && context->living_count > 1 &&
+           !(context->flags & SLUICE_OPEN_EVERY_RANK_EVERY_ROW);
+}
+
+/* -------------------------------------------------------------------------- begin and end */
+
+static size_t lay(struct sl_windows *windows, char *base)
+{
+    size_t row = (size_t)windows->width * sizeof(int64_t);
+    size_t note = sizeof(struct sl_window_note) + row;
+    size_t ring = (size_t)windows->kept * row;
+    if (base) {
+        windows->ring = (int64_t *)(void *)base;
+        windows->mark = windows->ring + windows->kept * windows->width;
+        windows->next = windows->mark + windows->width;
+        windows->note = (struct sl_window_note *)(void *)(windows->next + windows->width);
+        windows->inbox = (struct sl_window_note *)(void *)((char *)windows->note + note);
+    }
+    return ring + 2 * row + 2 * note;
+}
+
+static sluice_status check_config(sluice_context *context, const sluice_load_windows *config)
+{
+    sluice_status status =
+        sl_check_struct(context, NULL, 0, "config", config, sizeof *config, sizeof *config);
+    if (status)
+        return status;
+    if (config->kept < 0 || config->kept > MOST_KEPT)
+        return sl_fail(context, SLUICE_INVALID, "config.kept is %d: must be 0 to %d", config->kept,
+                       MOST_KEPT);
+    if (config->timeout_ns < 0)
+        return sl_fail(context, SLUICE_INVALID, "config.timeout_ns is %lld: must not be negative",
+                       (long long)config->timeout_ns);
+    return SLUICE_OK;
+}
+
+sluice_status cpu_windows(sluice_context *context, const sluice_load_windows *config)
+{
+    int64_t started;
+    sluice_status status = sl_enter(context, SLUICE_OP_COUNT, &started);
+    if (status || (status = check_config(context, config)))
+        return status;
+    if (context->window_sum.stage != SL_SUM_IDLE)
+        return sl_fail(context, SLUICE_BUSY, "window %lld is being summed: window_poll says when",
+                       (long long)context->windows.ended + 1);
+    struct sl_windows windows = {.kept = config->kept,
+                                 .timeout_ns =
+                                     config->timeout_ns ? config->timeout_ns : context->timeout_ns,
+                                 .width = bank_at(context, context->layer_count),
+                                 .broken = context->windows.broken};
+    if (config->kept) {
+        windows.bytes = lay(&windows, NULL);
+        windows.memory = sl_alloc(context, windows.bytes, SLUICE_MEM_STATE);
+        if (!windows.memory)
+            return sl_fail(context, SLUICE_NO_MEMORY, "no memory for %zu bytes of %d windows",
+                           windows.bytes, config->kept);
+        (void)lay(&windows, windows.memory);
+        count_all(context, windows.mark);
+    }
+    sl_free(context, context->windows.memory, context->windows.bytes, SLUICE_MEM_STATE);
+    context->windows = windows;
+    return SLUICE_OK;
+}
+
+void sl_windows_close(sluice_context *context)
+{
+    sl_sum_end(context);
+    sl_free(context, context->windows.memory, context->windows.bytes, SLUICE_MEM_STATE);
+}
+
+void sl_windows_restart(sluice_context *context)
+{
+    struct sl_windows *windows = &context->windows;
+    sl_sum_end(context);
+    windows->broken = SLUICE_OK;
+    windows->available = 0;
+    windows->ended = 0;
+    if (windows->kept)
+        count_all(context, windows->mark);
+}
+
+void sl_windows_forget(sluice_context *context, int32_t bank)
+{
+    struct sl_windows *windows = &context->windows;
+    if (!windows->kept)
+        return;
+    int64_t at = bank_at(context, bank);
+    size_t bytes = (size_t)bank_width(&context->banks[bank]) * sizeof *windows->mark;
+    memset(windows->mark + at, 0, bytes);
+    memset(windows->next + at, 0, bytes);
+}
+
+/* ------------------------------------------------------------------------------ the window */
+
+static sluice_status check_ready(sluice_context *context)
+{
+    const struct sl_windows *windows = &context->windows;
+    if (!windows->kept)
+        return sl_fail(context, SLUICE_NOT_READY, "there are no windows: `windows` begins them");
+    if (windows->broken)
+        return sl_fail(context, SLUICE_NOT_READY,
+                       "set of sluice.ranks/1 must come first: the sum of window %lld has failed",
+                       (long long)windows->ended + 1);
+    return SLUICE_OK;
+}
+
+/* The window is whole: it is kept, and the running one begins where it ended. */
+static void keep(struct sl_windows *windows)
+{
+    size_t bytes = (size_t)windows->width * sizeof(int64_t);
+    int64_t *row = windows->ring + windows->ended % windows->kept * windows->width;
+    memcpy(row, windows->note->values, bytes);
+    memcpy(windows->mark, windows->next, bytes);
+    windows->ended++;
+    windows->available += windows->available < windows->kept;
+}
+
+static sluice_status fail(sluice_context *context, sluice_status status, int32_t rank)
+{
+    struct sl_windows *windows = &context->windows;
+    const struct sl_window_note *note = windows->note;
+    int64_t number = windows->ended + 1;
+    sluice_fault fault = {.struct_size = sizeof fault,
+                          .kind =
+                              status == SLUICE_MISMATCH ? SLUICE_FAULT_MISMATCH : SLUICE_FAULT_PEER,
+                          .op = SLUICE_OP_RECORD,
+                          .layer = -1,
+                          .rank = rank,
+                          .call = number};
+    sl_fault(context, &fault);
+    sl_sum_end(context);
+    windows->broken = status;
+    if (status == SLUICE_MISMATCH)
+        return sl_fail(context, status,
+                       "rank %d and rank %d ended different windows, or keep different numbers of "
+                       "them; this rank ended window %lld and keeps %d",
+                       rank, note->differs ? note->other : context->rank, (long long)number,
+                       windows->kept);
+    if (status == SLUICE_CANCELLED)
+        return sl_fail(context, status, "window %lld: quiesce ended its sum", (long long)number);
+    return sl_fail(context, status,
+                   "rank %d, or one that it waits for, did not come to the sum of window %lld "
+                   "(timeout %lld ms)",
+                   rank, (long long)number, (long long)(windows->timeout_ns / 1000000));
+}
+
+static sluice_status move_on(sluice_context *context, int32_t *done)
+{
+    struct sl_windows *windows = &context->windows;
+    bool whole = false;
+    sluice_status status = sl_sum_poll(context, &whole);
+    if (status) {
+        int32_t peer = context->window_sum.peer[0];
+        return fail(context, status, context->living[peer]);
+    }
+    if (whole && windows->note->differs)
+        return fail(context, SLUICE_MISMATCH, windows->note->rank);
+    if (whole)
+        keep(windows);
+    if (done)
+        *done = whole;
+    return SLUICE_OK;
+}
+
+sluice_status cpu_window_end(sluice_context *context, void *stream)
+{
+    (void)stream;
+    int64_t started;
+    sluice_status status = sl_enter(context, SLUICE_OP_COUNT, &started);
+    if (status || (status = check_ready(context)))
+        return status;
+    struct sl_windows *windows = &context->windows;
+    if (context->window_sum.stage != SL_SUM_IDLE)
+        return sl_fail(context, SLUICE_BUSY, "window %lld is being summed: window_poll says when",
+                       (long long)windows->ended + 1);
+    struct sl_window_note *note = windows->note;
+    *note = (struct sl_window_note){
+        .magic = MAGIC, .kept = windows->kept, .number = windows->ended + 1};
+    count_all(context, windows->next);
+    for (int64_t i = 0; i < windows->width; i++)
+        note->values[i] = windows->next[i] - windows->mark[i];
+    if (!sums(context)) {
+        keep(windows);
+        return SLUICE_OK;
+    }
+    sl_sum_start(context);
+    return move_on(context, NULL);
+}
+
+sluice_status cpu_window_poll(sluice_context *context, int32_t *done)
+{
+    int64_t started;
+    sluice_status status = sl_enter(context, SLUICE_OP_COUNT, &started);
+    if (status)
+        return status;
+    if (!done)
+        return sl_fail(context, SLUICE_INVALID, "done is NULL: must be given");
+    if ((status = check_ready(context)))
+        return status;
+    *done = 1;
+    return context->window_sum.stage == SL_SUM_IDLE ? SLUICE_OK : move_on(context, done);
+}
+
+/* --------------------------------------------------------------------------------- reading */
+
+/* A span of the ring: `count` windows from `newest` (0: the last) back. */
+struct span {
+    int32_t newest, count;
+};
+
+/* Adds up `length` numbers from `at` on of the span's windows. */
+static void add_up(const struct sl_windows *windows, struct span span, int64_t at, int32_t length,
+                   int64_t *out)
+{
+    memset(out, 0, (size_t)length * sizeof *out);
+    for (int32_t i = 0; i < span.count; i++) {
+        int64_t window = windows->ended - 1 - span.newest - i;
+        const int64_t *row = windows->ring + window % windows->kept * windows->width + at;
+        for (int32_t j = 0; j < length; j++)
+            out[j] += row[j];
+    }
+}
+
+static sluice_status check_stride(sluice_context *context, const char *name, int64_t stride,
+                                  int64_t least, const void *array)
+{
+    if (array && stride < least)
+        return sl_fail(context, SLUICE_INVALID, "window.%s is %lld: must be at least %lld", name,
+                       (long long)stride, (long long)least);
+    return SLUICE_OK;
+}
+
+static sluice_status check_span(sluice_context *context, const sluice_load_window *window,
+                                int32_t count)
+{
+    const struct sl_windows *windows = &context->windows;
+    if (window->newest < 0 || window->count < 0 || window->against < 0)
+        return sl_fail(context, SLUICE_INVALID,
+                       "window.newest is %d, count is %d, against is %d: none may be negative",
+                       window->newest, window->count, window->against);
+    if (!windows->kept || !windows->available)
+        return sl_fail(context, SLUICE_NOT_READY, "%s",
+                       windows->kept ? "no window has ended yet"
+                                     : "there are no windows: `windows` begins them");
+    int64_t needed = (int64_t)window->newest + count + window->against;
+    if (needed > windows->available)
+        return sl_fail(context, SLUICE_OVERFLOW,
+                       "window.newest + count + against is %lld: %d windows are kept now",
+                       (long long)needed, windows->available);
+    return SLUICE_OK;
+}
+
+static sluice_status check_window(sluice_context *context, const sluice_load_window *window,
+                                  int32_t count)
+{
+    int64_t widest = 0;
+    for (int32_t i = 0; i < context->layer_count; i++)
+        if (context->layers[i].bank->shape.experts > widest)
+            widest = context->layers[i].bank->shape.experts;
+    sluice_status status = check_stride(context, "stride", window->stride, widest, window->counts);
+    if (!status)
+        status = check_stride(context, "rank_stride", window->rank_stride, context->ranks,
+                              window->rank_counts);
+    return status ? status : check_span(context, window, count);
+}
+
+static bool owns(const sluice_context *context, int32_t layer)
+{
+    return context->layers[layer].bank_index == layer;
+}
+
+static void read_counts(const sluice_context *context, struct span span, int64_t *counts,
+                        int64_t stride)
+{
+    for (int32_t i = 0; i < context->layer_count; i++) {
+        const struct sl_shape *shape = &context->layers[i].bank->shape;
+        int64_t *row = counts + i * stride;
+        if (owns(context, i))
+            add_up(&context->windows, span, bank_at(context, i), shape->experts, row);
+        else
+            memset(row, 0, (size_t)shape->experts * sizeof *row);
+    }
+}
+
+static void read_drift(const sluice_context *context, struct span span, struct span against,
+                       int32_t *drift)
+{
+    int64_t now[SL_MAX_COLUMNS], before[SL_MAX_COLUMNS];
+    for (int32_t i = 0; i < context->layer_count; i++) {
+        int32_t experts = context->layers[i].bank->shape.experts;
+        drift[i] = -1;
+        if (!owns(context, i) || !against.count)
+            continue;
+        add_up(&context->windows, span, bank_at(context, i), experts, now);
+        add_up(&context->windows, against, bank_at(context, i), experts, before);
+        drift[i] = sl_drift_ppm(now, before, experts);
+    }
+}
+
+/* What the ranks served, and the balance of it. */
+static void read_served(const sluice_context *context, struct span span, sluice_load_window *window)
+{
+    int64_t served[SL_MAX_RANKS];
+    double sum = 0.0, worst = 0.0;
+    int32_t layers = 0;
+    for (int32_t i = 0; i < context->layer_count; i++) {
+        const struct sl_shape *shape = &context->layers[i].bank->shape;
+        memset(served, 0, sizeof served);
+        if (owns(context, i))
+            add_up(&context->windows, span, bank_at(context, i) + shape->experts, shape->ranks,
+                   served);
+        double balance = sl_balance_of(served, context->alive, shape->ranks);
+        if (balance > 0.0) {
+            worst = layers && worst < balance ? worst : balance;
+            sum += balance;
+            layers++;
+        }
+        if (window->rank_counts)
+            memcpy(window->rank_counts + i * window->rank_stride, served,
+                   (size_t)shape->ranks * sizeof *served);
+        if (window->balance)
+            window->balance[i] = balance;
+    }
+    window->layers = layers;
+    window->mean = layers ? sum / layers : 0.0;
+    window->worst = worst;
+}
+
+sluice_status cpu_window(sluice_context *context, sluice_load_window *window)
+{
+    int64_t started;
+    sluice_status status = sl_enter(context, SLUICE_OP_COUNT, &started);
+    if (status || (status = sl_check_struct(context, NULL, 0, "window", window, sizeof *window,
+                                            sizeof *window)))
+        return status;
+    const struct span span = {window->newest, window->count ? window->count : 1};
+    status = check_window(context, window, span.count);
+    if (status)
+        return status;
+    const struct span against = {span.newest + span.count, window->against};
+    window->available = context->windows.available;
+    window->number = context->windows.ended - span.newest;
+    if (window->counts)
+        read_counts(context, span, window->counts, window->stride);
+    if (window->drift_ppm)
+        read_drift(context, span, against, window->drift_ppm);
+    read_served(context, span, window);
+    return SLUICE_OK;
+}
