@@ -16,6 +16,7 @@ static const struct command commands[] = {
     {"replay", "serve routing on many ranks and check every output", sl_cmd_replay},
     {"bench", "measure the plugin beside plain C and memcpy", sl_cmd_bench},
     {"eval", "how level a placement can be made under given counts", sl_cmd_eval},
+    {"plan", "say where the copies of experts should live", sl_cmd_plan},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
