@@ -17,6 +17,7 @@ static const struct command commands[] = {
     {"bench", "measure the plugin beside plain C and memcpy", sl_cmd_bench},
     {"eval", "how level a placement can be made under given counts", sl_cmd_eval},
     {"plan", "say where the copies of experts should live", sl_cmd_plan},
+    {"diagnose", "is the load uneven, and what would each remedy gain", sl_cmd_diagnose},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 

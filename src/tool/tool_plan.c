@@ -146,3 +146,28 @@ int sl_plan_of(const struct sl_plan_case *c, const struct sl_counts *windows, in
     drop(&r);
     return bad ? -1 : 0;
 }
+
+int sl_plan_copies(const struct sl_plan_case *c, const struct sl_counts *windows, int32_t count,
+                   int32_t *slots, char *err, size_t n)
+{
+    struct request r = {.node = NULL};
+    char text[400] = "";
+    *slots = 0;
+    if (!SLUICE_HAS(c->api, sluice_plan_api, copies))
+        return 0;
+    int32_t *needed = calloc((size_t)windows[0].layers, sizeof *needed);
+    int bad = needed ? room(&r, windows[0].layers, count, c->ranks, err, n)
+                     : sl_tool_error(err, n, "no memory for %d layers", windows[0].layers);
+    if (!bad) {
+        fill(c, windows, count, NULL, &r);
+        sluice_status status =
+            c->api->copies(&r.request, needed, windows[0].layers, text, sizeof text);
+        if (status)
+            bad = sl_tool_error(err, n, "how many copies are needed: %s", text);
+    }
+    for (int32_t l = 0; !bad && *slots >= 0 && l < windows[0].layers; l++)
+        *slots = needed[l] < 0 || needed[l] > *slots ? needed[l] : *slots;
+    free(needed);
+    drop(&r);
+    return bad;
+}

@@ -25,6 +25,11 @@ int sl_plan_of(const struct sl_plan_case *c, const struct sl_counts *windows, in
                const struct sl_placement *current, struct sl_placement *placement,
                sluice_plan_summary *summary, char *err, size_t n);
 
+/* How many slots a rank the layer needs that needs most to come within c->target in every window;
+ * -1: no number does; 0: the plugin does not say. */
+int sl_plan_copies(const struct sl_plan_case *c, const struct sl_counts *windows, int32_t count,
+                   int32_t *slots, char *err, size_t n);
+
 /* N for `redundant` copies of `experts` on `ranks`, or -1 with a line that says which numbers are
  * possible. */
 int32_t sl_plan_slots(int32_t experts, int32_t ranks, int32_t redundant, char *err, size_t n);
