@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "flow.h"
 
+#include <assert.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -20,7 +21,7 @@ struct flow {
     int32_t *rank_next;    /* [ranks] into rank_arc: what is left to try */
     int32_t *expert_next;  /* [experts] arcs left to try */
     int32_t *queue;        /* [ranks] */
-    int32_t *path;         /* [2 * ranks] arcs, taken from and given to */
+    int32_t *from, *to;    /* [ranks] the arcs of a path, taken from and given to */
     int64_t *units;        /* [arcs] load on each arc */
     int64_t *load;         /* [ranks] */
     int64_t z;
@@ -57,7 +58,8 @@ static void bind(struct flow *flow, const struct sl_flow_problem *problem, void 
     flow->rank_level = take(&at, ranks);
     flow->rank_next = take(&at, ranks);
     flow->queue = take(&at, ranks);
-    flow->path = take(&at, 2 * ranks);
+    flow->from = take(&at, ranks);
+    flow->to = take(&at, ranks);
 }
 
 /* Pours the units of an expert's arcs, which are in no rank's load now: ranks below the level come
@@ -76,6 +78,7 @@ static void pour(struct flow *flow, int32_t expert)
             sum += load <= limit ? load : 0;
             under += load <= limit;
         }
+        assert(under > 0);
         level = sum / under;
         left = sum % under;
         again = false;
@@ -214,12 +217,12 @@ static void carry(struct flow *flow, int32_t source, int32_t sink, int32_t steps
     int64_t most = flow->load[source] - flow->z, room = flow->z - flow->load[sink];
     most = room < most ? room : most;
     for (int32_t i = 0; i < steps; i++) {
-        int64_t units = flow->units[flow->path[2 * i]];
+        int64_t units = flow->units[flow->from[i]];
         most = units < most ? units : most;
     }
     for (int32_t i = 0; i < steps; i++) {
-        flow->units[flow->path[2 * i]] -= most;
-        flow->units[flow->path[2 * i + 1]] += most;
+        flow->units[flow->from[i]] -= most;
+        flow->units[flow->to[i]] += most;
     }
     flow->load[source] -= most;
     flow->load[sink] += most;
@@ -238,16 +241,16 @@ static void drain(struct flow *flow, int32_t source)
         }
         int32_t from, to = next_arc(flow, rank, &from);
         if (to >= 0) {
-            flow->path[2 * steps] = from;
-            flow->path[2 * steps + 1] = to;
+            flow->from[steps] = from;
+            flow->to[steps] = to;
             rank = flow->rank_of[to];
             steps++;
         } else if (steps == 0) {
             return;
         } else { /* a dead end: the expert it was reached over goes on behind it */
             steps--;
-            flow->expert_next[flow->expert_of[flow->path[2 * steps]]]++;
-            rank = flow->rank_of[flow->path[2 * steps]];
+            flow->expert_next[flow->expert_of[flow->from[steps]]]++;
+            rank = flow->rank_of[flow->from[steps]];
         }
     }
 }
@@ -260,6 +263,7 @@ struct best {
 
 static int64_t ceiling(int64_t a, int64_t b)
 {
+    assert(b > 0);
     return a / b + (a % b != 0);
 }
 
