@@ -109,7 +109,10 @@ static void fold(struct flow *flow, const struct sl_flow_problem *problem, int64
 {
     const int32_t *start = problem->start, *holder = problem->holder;
     int32_t experts = 0, arcs = 0;
-    memset(flow->load, 0, (size_t)flow->ranks * sizeof *flow->load);
+    for (int32_t r = 0; r < flow->ranks; r++) {
+        flow->load[r] = problem->base ? problem->base[r] : 0;
+        *sum += flow->load[r];
+    }
     for (int32_t e = 0; e < problem->experts; e++) {
         int64_t load = problem->load[e];
         int32_t begin = start[e], end = start[e + 1];

@@ -4,7 +4,7 @@
  * units.
  *
  * How, step by step, so that another processor can give the same integers:
- * 1. Experts with one rank are that rank's base. Every other expert, in rising order, is poured
+ * 1. Experts with one rank add to that rank's base. Every other expert, in rising order, is poured
  *    over its ranks like water; then once more, its own load lifted out before.
  * 2. The level z begins as a bound: everything / living ranks rounded up, or the greatest base.
  * 3. Load moves from ranks above z to ranks below z along shortest paths, rank to rank over an
@@ -26,6 +26,7 @@ struct sl_flow_problem {
                              * an expert; the same rank twice is one place to serve it */
     const int64_t *load;    /* [experts] >= 0; an expert without a holder must have 0 */
     const uint8_t *alive;   /* [ranks]; NULL: all */
+    const int64_t *base;    /* [ranks] load that is there already, 0 on dead ranks; NULL: none */
     int64_t spread;         /* units that any living rank may serve */
 };
 

@@ -45,7 +45,7 @@ static double optimum_by_glpk(const struct flow_world *world)
             enter(&entries, experts + 2 + world->holder[c], c + 1, 1);
         }
     for (int r = 0; r < ranks; r++) {
-        glp_set_row_bnds(lp, experts + 2 + r, GLP_UP, 0, 0);
+        glp_set_row_bnds(lp, experts + 2 + r, GLP_UP, 0, -(double)world->base[r]);
         enter(&entries, experts + 1, copies + r + 1, 1);
         enter(&entries, experts + 2 + r, copies + r + 1, 1);
         enter(&entries, experts + 2 + r, z, -1);

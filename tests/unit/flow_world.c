@@ -15,6 +15,7 @@ struct flow_world *flow_make(int32_t experts, int32_t ranks, int32_t copies)
     world->holder = ct_alloc((size_t)copies * sizeof *world->holder);
     world->load = ct_alloc((size_t)experts * sizeof *world->load);
     world->alive = ct_alloc((size_t)ranks);
+    world->base = ct_alloc((size_t)ranks * sizeof *world->base);
     world->share = ct_alloc((size_t)copies * sizeof *world->share);
     world->spread = ct_alloc((size_t)ranks * sizeof *world->spread);
     world->cut = ct_alloc((size_t)ranks);
@@ -24,7 +25,8 @@ struct flow_world *flow_make(int32_t experts, int32_t ranks, int32_t copies)
                                               .start = world->start,
                                               .holder = world->holder,
                                               .load = world->load,
-                                              .alive = world->alive};
+                                              .alive = world->alive,
+                                              .base = world->base};
     return world;
 }
 
@@ -66,6 +68,8 @@ struct flow_world *flow_draw(uint64_t *random, int32_t ranks, int32_t experts, i
         world->load[e] = (int64_t)(draw_bits(random) & ((1ULL << bits) - 1));
     }
     world->problem.spread = draw_below(random, 2) ? draw_below(random, 20 * ranks) : 0;
+    for (int32_t r = 0; r < ranks && draw_below(random, 2); r++)
+        world->base[r] = world->alive[r] ? draw_below(random, 30) : 0;
     flow_from_map(world, map, slots);
     return world;
 }
@@ -87,6 +91,7 @@ struct sl_flow_answer flow_solve(struct flow_world *world)
 static void check_served(const struct flow_world *world, int64_t *load)
 {
     const struct sl_flow_problem *problem = &world->problem;
+    memcpy(load, world->base, (size_t)problem->ranks * sizeof *load);
     for (int32_t e = 0; e < problem->experts; e++) {
         int64_t served = 0;
         for (int32_t c = world->start[e]; c < world->start[e + 1]; c++) {
@@ -112,13 +117,15 @@ void flow_check(const struct flow_world *world, const struct sl_flow_answer *ans
     check_served(world, load);
     bool whole = true;
     int32_t size = 0;
+    int64_t only = 0;
     for (int32_t r = 0; r < problem->ranks; r++) {
         greatest = load[r] > greatest ? load[r] : greatest;
         ct_true(!world->cut[r] || world->alive[r]);
         size += world->cut[r];
+        only += world->cut[r] ? world->base[r] : 0;
         whole = whole && (world->cut[r] || !world->alive[r]);
     }
-    int64_t only = whole ? problem->spread : 0;
+    only += whole ? problem->spread : 0;
     for (int32_t e = 0; e < problem->experts; e++) {
         bool inside = true;
         for (int32_t c = world->start[e]; c < world->start[e + 1]; c++)

@@ -12,6 +12,7 @@ struct flow_world {
     int32_t *start, *holder;
     int64_t *load;
     uint8_t *alive;
+    int64_t *base;
     int64_t *share, *spread; /* of the answer */
     uint8_t *cut;
 };

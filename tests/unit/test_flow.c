@@ -83,6 +83,8 @@ static int64_t bound_by_sets(const struct flow_world *world)
             continue;
         int64_t only = set == living ? problem->spread : 0;
         int64_t size = __builtin_popcount(set);
+        for (int32_t r = 0; r < problem->ranks; r++)
+            only += set >> r & 1 ? world->base[r] : 0;
         for (int32_t e = 0; e < problem->experts; e++) {
             uint32_t holders = 0;
             for (int32_t c = world->start[e]; c < world->start[e + 1]; c++)
