@@ -51,14 +51,20 @@ typedef struct sluice_load_window {
     int64_t rank_stride;
     int64_t *rank_counts; /* out: rank_counts[i * rank_stride + r] = choices that rank r served */
     double *balance;      /* out: [layer_count] of rank_counts: as recorded */
+    /* out: [layer_count] how level the step balancer could have made counts under the placement in
+     * force now, the shared experts' load among them (F * sum / K, wherever it levels). A new
+     * placement can bring it to 1 at best, and so gain at most what is missing here. 0 also where a
+     * layer has 2^56 choices or more. */
+    double *reachable;
     /* out: [layer_count] how far counts lie from those of the `against` windows before: with a and
      * b their sums, round(500000 * sum over e, ascending, of |a_e / a - b_e / b|), in doubles; 0:
      * equal shares, 1000000: no expert in common, -1: one of them counted nothing. */
     int32_t *drift_ppm;
-    int32_t layers, reserved; /* out: that counted something: what the next two are over */
+    int32_t layers, reserved; /* out: that counted something: what the next four are over */
     double mean, worst;       /* out: of `balance`, layers ascending; 0 where layers is 0 */
+    double reachable_mean, reachable_worst; /* out: of `reachable`, where it is given */
 } sluice_load_window;
-SLUICE_ASSERT_ENDS_WITH(sluice_load_window, worst);
+SLUICE_ASSERT_ENDS_WITH(sluice_load_window, reachable_worst);
 
 typedef struct sluice_load_api {
     size_t struct_size;

@@ -5,20 +5,20 @@
 #include <string.h>
 
 #include "../core/count.h"
-#include "../core/figure.h"
+#include "../core/reach.h"
 #include "cpu_args.h"
 #include "cpu_exchange.h"
 
 static const uint32_t MAGIC = 0x534C5731; /* "SLW1" */
 enum { MOST_KEPT = 4096 };
 
-/* Numbers of a bank in a window, and of all before it. */
+/* Numbers of a bank in a window. */
 static int64_t bank_width(const struct sl_bank *bank)
 {
     return bank->shape.experts + bank->shape.ranks;
 }
 
-static int64_t bank_at(const sluice_context *context, int32_t bank)
+int64_t sl_window_at(const sluice_context *context, int32_t bank)
 {
     int64_t at = 0;
     for (int32_t i = 0; i < bank; i++)
@@ -54,15 +54,26 @@ static size_t lay(struct sl_windows *windows, char *base)
 {
     size_t row = (size_t)windows->width * sizeof(int64_t);
     size_t note = sizeof(struct sl_window_note) + row;
-    size_t ring = (size_t)windows->kept * row;
+    size_t ring = (size_t)windows->kept * row, used = ring + 2 * row + 2 * note;
     if (base) {
+        windows->reach = base + used;
         windows->ring = (int64_t *)(void *)base;
         windows->mark = windows->ring + windows->kept * windows->width;
         windows->next = windows->mark + windows->width;
         windows->note = (struct sl_window_note *)(void *)(windows->next + windows->width);
         windows->inbox = (struct sl_window_note *)(void *)((char *)windows->note + note);
     }
-    return ring + 2 * row + 2 * note;
+    return used;
+}
+
+static size_t reach_bytes(const sluice_context *context)
+{
+    size_t most = 0;
+    for (int32_t i = 0; i < context->layer_count; i++) {
+        size_t bytes = sl_reach_bytes(&context->layers[i].bank->shape);
+        most = bytes > most ? bytes : most;
+    }
+    return most;
 }
 
 static sluice_status check_config(sluice_context *context, const sluice_load_windows *config)
@@ -92,10 +103,10 @@ sluice_status cpu_windows(sluice_context *context, const sluice_load_windows *co
     struct sl_windows windows = {.kept = config->kept,
                                  .timeout_ns =
                                      config->timeout_ns ? config->timeout_ns : context->timeout_ns,
-                                 .width = bank_at(context, context->layer_count),
+                                 .width = sl_window_at(context, context->layer_count),
                                  .broken = context->windows.broken};
     if (config->kept) {
-        windows.bytes = lay(&windows, NULL);
+        windows.bytes = lay(&windows, NULL) + reach_bytes(context);
         windows.memory = sl_alloc(context, windows.bytes, SLUICE_MEM_STATE);
         if (!windows.memory)
             return sl_fail(context, SLUICE_NO_MEMORY, "no memory for %zu bytes of %d windows",
@@ -130,7 +141,7 @@ void sl_windows_forget(sluice_context *context, int32_t bank)
     struct sl_windows *windows = &context->windows;
     if (!windows->kept)
         return;
-    int64_t at = bank_at(context, bank);
+    int64_t at = sl_window_at(context, bank);
     size_t bytes = (size_t)bank_width(&context->banks[bank]) * sizeof *windows->mark;
     memset(windows->mark + at, 0, bytes);
     memset(windows->next + at, 0, bytes);
@@ -245,151 +256,4 @@ sluice_status cpu_window_poll(sluice_context *context, int32_t *done)
         return status;
     *done = 1;
     return context->window_sum.stage == SL_SUM_IDLE ? SLUICE_OK : move_on(context, done);
-}
-
-/* --------------------------------------------------------------------------------- reading */
-
-/* A span of the ring: `count` windows from `newest` (0: the last) back. */
-struct span {
-    int32_t newest, count;
-};
-
-/* Adds up `length` numbers from `at` on of the span's windows. */
-static void add_up(const struct sl_windows *windows, struct span span, int64_t at, int32_t length,
-                   int64_t *out)
-{
-    memset(out, 0, (size_t)length * sizeof *out);
-    for (int32_t i = 0; i < span.count; i++) {
-        int64_t window = windows->ended - 1 - span.newest - i;
-        const int64_t *row = windows->ring + window % windows->kept * windows->width + at;
-        for (int32_t j = 0; j < length; j++)
-            out[j] += row[j];
-    }
-}
-
-static sluice_status check_stride(sluice_context *context, const char *name, int64_t stride,
-                                  int64_t least, const void *array)
-{
-    if (array && stride < least)
-        return sl_fail(context, SLUICE_INVALID, "window.%s is %lld: must be at least %lld", name,
-                       (long long)stride, (long long)least);
-    return SLUICE_OK;
-}
-
-static sluice_status check_span(sluice_context *context, const sluice_load_window *window,
-                                int32_t count)
-{
-    const struct sl_windows *windows = &context->windows;
-    if (window->newest < 0 || window->count < 0 || window->against < 0)
-        return sl_fail(context, SLUICE_INVALID,
-                       "window.newest is %d, count is %d, against is %d: none may be negative",
-                       window->newest, window->count, window->against);
-    if (!windows->kept || !windows->available)
-        return sl_fail(context, SLUICE_NOT_READY, "%s",
-                       windows->kept ? "no window has ended yet"
-                                     : "there are no windows: `windows` begins them");
-    int64_t needed = (int64_t)window->newest + count + window->against;
-    if (needed > windows->available)
-        return sl_fail(context, SLUICE_OVERFLOW,
-                       "window.newest + count + against is %lld: %d windows are kept now",
-                       (long long)needed, windows->available);
-    return SLUICE_OK;
-}
-
-static sluice_status check_window(sluice_context *context, const sluice_load_window *window,
-                                  int32_t count)
-{
-    int64_t widest = 0;
-    for (int32_t i = 0; i < context->layer_count; i++)
-        if (context->layers[i].bank->shape.experts > widest)
-            widest = context->layers[i].bank->shape.experts;
-    sluice_status status = check_stride(context, "stride", window->stride, widest, window->counts);
-    if (!status)
-        status = check_stride(context, "rank_stride", window->rank_stride, context->ranks,
-                              window->rank_counts);
-    return status ? status : check_span(context, window, count);
-}
-
-static bool owns(const sluice_context *context, int32_t layer)
-{
-    return context->layers[layer].bank_index == layer;
-}
-
-static void read_counts(const sluice_context *context, struct span span, int64_t *counts,
-                        int64_t stride)
-{
-    for (int32_t i = 0; i < context->layer_count; i++) {
-        const struct sl_shape *shape = &context->layers[i].bank->shape;
-        int64_t *row = counts + i * stride;
-        if (owns(context, i))
-            add_up(&context->windows, span, bank_at(context, i), shape->experts, row);
-        else
-            memset(row, 0, (size_t)shape->experts * sizeof *row);
-    }
-}
-
-static void read_drift(const sluice_context *context, struct span span, struct span against,
-                       int32_t *drift)
-{
-    int64_t now[SL_MAX_COLUMNS], before[SL_MAX_COLUMNS];
-    for (int32_t i = 0; i < context->layer_count; i++) {
-        int32_t experts = context->layers[i].bank->shape.experts;
-        drift[i] = -1;
-        if (!owns(context, i) || !against.count)
-            continue;
-        add_up(&context->windows, span, bank_at(context, i), experts, now);
-        add_up(&context->windows, against, bank_at(context, i), experts, before);
-        drift[i] = sl_drift_ppm(now, before, experts);
-    }
-}
-
-/* What the ranks served, and the balance of it. */
-static void read_served(const sluice_context *context, struct span span, sluice_load_window *window)
-{
-    int64_t served[SL_MAX_RANKS];
-    double sum = 0.0, worst = 0.0;
-    int32_t layers = 0;
-    for (int32_t i = 0; i < context->layer_count; i++) {
-        const struct sl_shape *shape = &context->layers[i].bank->shape;
-        memset(served, 0, sizeof served);
-        if (owns(context, i))
-            add_up(&context->windows, span, bank_at(context, i) + shape->experts, shape->ranks,
-                   served);
-        double balance = sl_balance_of(served, context->alive, shape->ranks);
-        if (balance > 0.0) {
-            worst = layers && worst < balance ? worst : balance;
-            sum += balance;
-            layers++;
-        }
-        if (window->rank_counts)
-            memcpy(window->rank_counts + i * window->rank_stride, served,
-                   (size_t)shape->ranks * sizeof *served);
-        if (window->balance)
-            window->balance[i] = balance;
-    }
-    window->layers = layers;
-    window->mean = layers ? sum / layers : 0.0;
-    window->worst = worst;
-}
-
-sluice_status cpu_window(sluice_context *context, sluice_load_window *window)
-{
-    int64_t started;
-    sluice_status status = sl_enter(context, SLUICE_OP_COUNT, &started);
-    if (status || (status = sl_check_struct(context, NULL, 0, "window", window, sizeof *window,
-                                            sizeof *window)))
-        return status;
-    const struct span span = {window->newest, window->count ? window->count : 1};
-    status = check_window(context, window, span.count);
-    if (status)
-        return status;
-    const struct span against = {span.newest + span.count, window->against};
-    window->available = context->windows.available;
-    window->number = context->windows.ended - span.newest;
-    if (window->counts)
-        read_counts(context, span, window->counts, window->stride);
-    if (window->drift_ppm)
-        read_drift(context, span, against, window->drift_ppm);
-    read_served(context, span, window);
-    return SLUICE_OK;
 }

@@ -24,6 +24,7 @@ struct sl_windows {
                                   * one that is being summed ended */
     struct sl_window_note *note; /* this rank's, and the sum on its way */
     struct sl_window_note *inbox;
+    void *reach; /* scratch of sl_reach */
     sluice_status broken; /* of a sum that failed, until ranks are set */
 };
 
@@ -49,6 +50,9 @@ struct sl_window_sum {
     int32_t peer[SL_SUM_MOST];
     int64_t deadline;
 };
+
+/* Where a bank's numbers begin in a window; of layer_count: how many there are. */
+int64_t sl_window_at(const sluice_context *context, int32_t bank);
 
 /* cpu_window_sum.c: starts the sum of windows.note over the living; moves it on, *done = 1 when the
  * note holds the whole; ends it with its requests, so that the memory is free again. */

@@ -99,7 +99,9 @@ static int measure(struct eval *e, char *err, size_t n)
                          e->load + (ptrdiff_t)l * o->ranks, why, sizeof why))
             return sl_tool_error(err, n, "layer %d: %s", l, why);
     }
-    sl_ratio_sums_of(e->ratios, e->counts.layers, &e->sums);
+    struct sl_ratio_sums sums;
+    sl_ratio_sums_of(e->ratios, e->counts.layers, &sums);
+    e->sums = sums;
     return 0;
 }
 

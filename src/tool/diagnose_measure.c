@@ -63,7 +63,7 @@ static int judge_kept(struct sl_diagnose *d, const struct sl_placement *p, int e
                       char *err, size_t n)
 {
     for (int32_t w = d->first; w < d->count; w++) {
-        struct sl_ratio_sums sums;
+        struct sl_ratio_sums sums = {.layers = 0};
         if (judge(d, p, w, &sums, err, n))
             return -1;
         if (even >= 0)
@@ -80,7 +80,7 @@ static int judge_repaired(struct sl_diagnose *d, struct sl_placement *p, char *e
     struct sl_remedy *remedy = &d->remedy[SL_REPAIR_STEP];
     for (int32_t w = d->first; w < d->count; w++) {
         struct sl_placement next;
-        struct sl_ratio_sums sums;
+        struct sl_ratio_sums sums = {.layers = 0};
         sluice_plan_summary summary;
         if (sl_plan_of(&d->plan, &d->windows[w], 1, p, &next, &summary, err, n))
             return -1;

@@ -42,9 +42,10 @@ static int room(struct request *r, int32_t layers, int32_t windows, int32_t rank
     r->windows = calloc((size_t)windows, sizeof *r->windows);
     r->window_list = calloc((size_t)windows, sizeof *r->window_list);
     r->node = calloc((size_t)ranks, sizeof *r->node);
-    if (!r->layers || !r->layer_list || !r->windows || !r->window_list || !r->node)
-        return sl_tool_error(err, n, "no memory for a plan of %d layers", layers);
-    return 0;
+    if (r->layers && r->layer_list && r->windows && r->window_list && r->node)
+        return 0;
+    (void)sl_tool_error(err, n, "no memory for a plan of %d layers", layers);
+    return -1;
 }
 
 static void drop(struct request *r)
@@ -156,8 +157,11 @@ int sl_plan_copies(const struct sl_plan_case *c, const struct sl_counts *windows
     if (!SLUICE_HAS(c->api, sluice_plan_api, copies))
         return 0;
     int32_t *needed = calloc((size_t)windows[0].layers, sizeof *needed);
-    int bad = needed ? room(&r, windows[0].layers, count, c->ranks, err, n)
-                     : sl_tool_error(err, n, "no memory for %d layers", windows[0].layers);
+    int bad = -1;
+    if (!needed)
+        (void)sl_tool_error(err, n, "no memory for %d layers", windows[0].layers);
+    else
+        bad = room(&r, windows[0].layers, count, c->ranks, err, n);
     if (!bad) {
         fill(c, windows, count, NULL, &r);
         sluice_status status =

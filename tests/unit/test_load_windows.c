@@ -7,6 +7,7 @@
 #include "ct.h"
 #include "ct_sluice.h"
 #include "src/core/figure.h"
+#include "src/core/reach.h"
 
 /* Rank 0 of 2, two slots each; layer 1 uses layer 0's experts; layer 2 its own. */
 enum { E = 3, RANKS = 2, SLOTS = 2, P = RANKS * SLOTS, LAYERS = 3 };
@@ -297,6 +298,50 @@ CT(windows, refuses, "bad arguments are named, and nothing changes")
     ct_eq_i64(load()->windows(NULL, &config), SLUICE_INVALID);
     ct_eq_i64(load()->window_end(NULL, NULL), SLUICE_INVALID);
     ct_api()->close(context);
+}
+
+CT(windows, reachable,
+   "reachable is the joint optimum of the step balancer under the placement in force")
+{
+    sluice_context *context = open_one();
+    const sluice_placement_api *placement = ct_api()->extension(SLUICE_EXT_PLACEMENT);
+    const int32_t twice[P] = {0, 1, 2, 0};
+    double reachable[LAYERS];
+    sluice_load_window window = {.struct_size = sizeof window, .reachable = reachable};
+    ct_true(context != NULL);
+    ct_eq_i64(begin(context, 1), SLUICE_OK);
+    for (int32_t i = 0; i < 9; i++)
+        record(context, 0, 0, 10); /* expert 0; the shared expert adds as much again */
+    record(context, 0, 1, 10);
+    record(context, 2, 2, 12); /* expert 2, at its only copy on rank 1, and the shared on rank 0 */
+    ct_eq_i64(load()->window_end(context, NULL), SLUICE_OK);
+    ct_eq_i64(load()->window(context, &window), SLUICE_OK);
+    ct_true(reachable[0] == 1.0 && reachable[1] == 0.0 && reachable[2] == 1.0);
+    /* As served, without the shared expert: all of layer 0 on rank 0. */
+    ct_true(window.worst == 0.5 && window.reachable_mean == 1.0 && window.reachable_worst == 1.0);
+    ct_eq_i64(placement->set(context, 0, twice, P, 0, NULL), SLUICE_OK);
+    ct_eq_i64(load()->window(context, &window), SLUICE_OK);
+    ct_true(reachable[0] == 1.0);
+    ct_api()->close(context);
+}
+
+CT(figure, reach_is_a_fraction, "reachable is of fractions, over the living, empty is 0")
+{
+    const struct sl_shape shape = {
+        .experts = 3, .slots = 1, .ranks = 3, .shared = 0, .local = 1, .physical = 3};
+    uint8_t alive[3] = {1, 1, 1};
+    const int32_t node[3] = {0}, map[3] = {0, 1, 2};
+    struct sl_place place;
+    sl_place_bind(&place, &shape, ct_alloc(sl_place_bytes(&shape)));
+    sl_place_build(&place, &shape, map, alive, node, 1, 0);
+    void *scratch = ct_alloc(sl_reach_bytes(&shape));
+    const int64_t counts[] = {1, 1, 5}, great[] = {INT64_C(1) << 55, INT64_C(1) << 55, 0};
+    ct_true(sl_reach(&shape, &place, alive, counts, 4, scratch) == 7.0 / 3.0 / 5.0);
+    ct_true(sl_reach(&shape, &place, alive, (const int64_t[3]){0}, 4, scratch) == 0.0);
+    ct_true(sl_reach(&shape, &place, alive, great, 4, scratch) == 0.0);
+    alive[2] = 0;
+    sl_place_build(&place, &shape, map, alive, node, 1, 0);
+    ct_true(sl_reach(&shape, &place, alive, counts, 4, scratch) == 1.0);
 }
 
 CT(windows, memory,
