@@ -108,9 +108,8 @@ typedef struct sluice_load_api {
 
     /* Moves the sum on; never waits. *done = 1 when no window is being summed (any more). A rank
      * that does not end its window in time costs the others this window and no more: PEER_LOST,
-     * naming the rank that was waited for (which may itself have waited for another), nothing has
-     * changed, what was counted belongs to the running window as before, and operations that
-     * exchange go on. The same with MISMATCH (another window or another `kept`; every rank is told
+     * naming the rank that was waited for (which may itself have waited for another), nothing else
+     * has changed, and operations that exchange go on. The same with MISMATCH (another window or another `kept`; every rank is told
      * who) and CANCELLED (quiesce). Windows are then NOT_READY until `set` of sluice.ranks/1. That
      * begins windows anew on every rank, with or without a failure: a newcomer has none, and all
      * ranks must have the same. Call it each step. Errors: PEER_LOST, MISMATCH, CANCELLED,

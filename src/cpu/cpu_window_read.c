@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "../core/figure.h"
+#include "../core/mutant.h"
 #include "../core/reach.h"
 #include "cpu_args.h"
 
@@ -108,6 +109,8 @@ struct mean {
 
 static void take(struct mean *mean, double balance)
 {
+    if (SL_MUTANT(balance_of_empty_layers) && balance == 0.0)
+        balance = 1.0;
     if (balance <= 0.0)
         return;
     mean->worst = mean->layers && mean->worst < balance ? mean->worst : balance;

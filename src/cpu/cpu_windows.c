@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "../core/count.h"
+#include "../core/mutant.h"
 #include "../core/reach.h"
 #include "cpu_args.h"
 #include "cpu_exchange.h"
@@ -44,8 +45,8 @@ static void count_all(const sluice_context *context, int64_t *values)
 
 static bool sums(const sluice_context *context)
 {
-    return (context->uses & SLUICE_USE_SUMMED_LOAD) && context->living_count > 1 &&
-           !(context->flags & SLUICE_OPEN_EVERY_RANK_EVERY_ROW);
+    return !SL_MUTANT(window_own_rank) && (context->uses & SLUICE_USE_SUMMED_LOAD) &&
+           context->living_count > 1 && !(context->flags & SLUICE_OPEN_EVERY_RANK_EVERY_ROW);
 }
 
 /* -------------------------------------------------------------------------- begin and end */
@@ -187,6 +188,8 @@ static sluice_status fail(sluice_context *context, sluice_status status, int32_t
     sl_fault(context, &fault);
     sl_sum_end(context);
     windows->broken = status;
+    if (SL_MUTANT(window_breaks_serving))
+        sl_exchange_hold(context);
     if (status == SLUICE_MISMATCH)
         return sl_fail(context, status,
                        "rank %d and rank %d ended different windows, or keep different numbers of "
@@ -235,7 +238,8 @@ sluice_status cpu_window_end(sluice_context *context, void *stream)
         .magic = MAGIC, .kept = windows->kept, .number = windows->ended + 1};
     count_all(context, windows->next);
     for (int64_t i = 0; i < windows->width; i++)
-        note->values[i] = windows->next[i] - windows->mark[i];
+        note->values[i] =
+            windows->next[i] - (SL_MUTANT(window_from_the_start) ? 0 : windows->mark[i]);
     if (!sums(context)) {
         keep(windows);
         return SLUICE_OK;
