@@ -18,7 +18,7 @@ static const char *const titles[SL_REMEDIES] = {
     "EPLB, split evenly",
     "EPLB, step balance",
     "level plan, step balance",
-    "level plan, repaired, step balance",
+    "level plan repaired, step balance",
 };
 
 static double time_gained(const struct sl_diagnose *d, const struct sl_remedy *remedy)
@@ -55,11 +55,12 @@ static void print_lasting(const struct sl_diagnose *d)
     printf(
         "%s: from window to window %.0f %% of the choices go to other experts (at most %.0f %%), "
         "and in %d of %d cases a layer's hottest expert stays the same. Plans are made on the "
-        "first window and judged on the other %d.\n",
+        "first window and judged on the other%s; a repair has seen the window it is judged "
+        "on.\n",
         d->drift < 0.1   ? "It lasts"
         : d->drift < 0.3 ? "It drifts"
                          : "It shifts",
-        100 * d->drift, 100 * d->drift_most, d->hot_stays, d->hot_pairs, d->count - 1);
+        100 * d->drift, 100 * d->drift_most, d->hot_stays, d->hot_pairs, d->count > 2 ? "s" : "");
 }
 
 static void print_worth(const struct sl_diagnose *d)
@@ -73,7 +74,7 @@ static void print_worth(const struct sl_diagnose *d)
         printf("Not worth moving weights: the best of the below gains %.1f %% of that time.\n",
                100 * gained);
     else
-        printf("Best: %s, %.0f %% of that time.\n", titles[best], 100 * gained);
+        printf("Worth it: %s gains %.0f %% of that time.\n", titles[best], 100 * gained);
     if (d->needed > 0)
         printf("Every layer can be within %.2f of the mean in every window with %d slots a rank "
                "(%d copies).\n",
@@ -86,20 +87,19 @@ static void print_worth(const struct sl_diagnose *d)
 static void print_table(const struct sl_diagnose *d)
 {
     const struct sl_diagnose_options *o = &d->options;
-    printf("\ngreatest / mean rank load           mean   worst   time gained");
-    printf("%s%s\n", o->moe_ms > 0 ? "   ms a step" : "", "   slots written a layer");
+    printf("\n%-38s%8s%8s%13s", "greatest / mean rank load", "mean", "worst", "time gained");
+    printf("%s   slots written a layer\n", o->moe_ms > 0 ? "  ms a step" : "");
     for (int i = 0; i < SL_REMEDIES; i++) {
         const struct sl_remedy *r = &d->remedy[i];
         if (!r->known)
             continue;
-        printf("%-37s %.4f  %.4f  %10.1f %%", titles[i], r->mean, r->worst,
-               100 * time_gained(d, r));
+        printf("%-38s%8.4f%8.4f%11.1f %%", titles[i], r->mean, r->worst, 100 * time_gained(d, r));
         if (o->moe_ms > 0)
-            printf("  %10.2f", o->moe_ms * (1 - time_gained(d, r)));
+            printf("%11.2f", o->moe_ms * (1 - time_gained(d, r)));
         if (i == SL_REPAIR_STEP) {
             printf("   %.2f a window", r->slots);
             if (o->expert_mb > 0)
-                printf(" (%.1f MB in all)", r->slots * d->layers * o->expert_mb);
+                printf(" (%.0f MB in all)", r->slots * d->layers * o->expert_mb);
         }
         printf("\n");
     }
