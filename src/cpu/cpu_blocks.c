@@ -84,7 +84,7 @@ static void mark_valid(const struct sl_choose_io *io, int64_t first, int32_t cou
 
 struct part {
     uint64_t *counters; /* where this part counts */
-    int64_t *load;
+    int64_t *load, *chosen;
     struct sl_remap_tally tally;
 };
 
@@ -125,14 +125,17 @@ static void map_block(const struct sl_walk *walk, struct block *block, int64_t f
     if (mapped.weights)
         put_floats(&walk->dispatch_weights, first, count, mapped.weights);
     const struct sl_shape *shape = &walk->layer->bank->shape;
-    if (walk->waterfill)
+    for (int32_t i = 0; part->chosen && i < count * top_k; i++)
+        if (mapped.physical[i] >= 0)
+            part->chosen[mapped.physical[i]]++;
+    if (walk->waterfill && !walk->later)
         sl_waterfill_count(shape, (int64_t)count * top_k, mapped.physical, part->load);
     bool counts_shared = SL_MUTANT(shared_counted) ||
                          (SL_MUTANT(shared_counted_in_waterfill) && walk->waterfill) ||
                          (SL_MUTANT(shared_counted_in_route) && walk->counts);
     for (int32_t i = 0; counts_shared && shape->shared > 0 && i < count; i++)
         part->counters[(shape->rank + 1) * shape->slots - 1] += block->valid[i];
-    if (walk->counts)
+    if (walk->counts && !walk->later)
         (void)sl_count_ids(part->counters, shape->physical, mapped.physical,
                            (int64_t)count * top_k);
 }
@@ -185,9 +188,10 @@ static void run_part(void *job, int32_t index, int32_t parts)
     if (to > walk->rows)
         to = walk->rows;
     const struct sl_bank *bank = walk->layer->bank;
-    struct part part = {.counters = bank->counters + (int64_t)index * bank->shape.physical,
-                        .load =
-                            walk->load ? walk->load + (int64_t)index * walk->context->ranks : NULL};
+    struct part part = {
+        .counters = bank->counters + (int64_t)index * bank->shape.physical,
+        .load = walk->load ? walk->load + (int64_t)index * walk->context->ranks : NULL,
+        .chosen = walk->chosen ? walk->chosen + (int64_t)index * walk->entries : NULL};
     struct sl_walk own;
     if (SL_MUTANT(random_by_thread)) {
         own = *walk;
@@ -221,6 +225,8 @@ static void merge(const struct sl_walk *walk, int32_t parts)
         }
         for (int32_t r = 0; walk->waterfill && r < ranks; r++)
             walk->load[r] += walk->load[(int64_t)i * ranks + r];
+        for (int32_t e = 0; walk->chosen && e < walk->entries; e++)
+            walk->chosen[e] += walk->chosen[(int64_t)i * walk->entries + e];
     }
 }
 

@@ -32,10 +32,14 @@ struct sl_walk {
     struct sl_remap remap;
     bool waterfill;
     int64_t *load; /* waterfill: [parts][ranks] choices by destination, zeroed by the caller */
+    bool balance;
+    bool later;      /* balance: choices stay experts in this pass */
+    int32_t entries; /* balance: experts or physical experts, whatever the choices are */
+    int64_t *chosen; /* balance: [parts][entries] choices, zeroed by the caller */
 };
 
 /* Runs the walk on the context's threads; counts land in the bank, tallies in the context.
- * Waterfill's second pass is the caller's (cpu_waterfill.c). */
+ * The second pass of waterfill and balance is the caller's (cpu_waterfill.c, cpu_balance.c). */
 void sl_walk_run(struct sl_walk *walk);
 
 #endif

@@ -91,12 +91,6 @@ static sluice_status check_supported(const struct sl_text *text, const sluice_co
     if (config->uses & SLUICE_USE_MIGRATE)
         return sl_text_fail(text, SLUICE_UNSUPPORTED,
                             "config.uses has MIGRATE: not in this version");
-    if (config->copy_policy == SLUICE_COPY_BALANCED)
-        return sl_text_fail(text, SLUICE_UNSUPPORTED,
-                            "config.copy_policy is BALANCED: not in this version");
-    if (config->shared_policy == SLUICE_SHARED_LEVEL)
-        return sl_text_fail(text, SLUICE_UNSUPPORTED,
-                            "config.shared_policy is LEVEL: not in this version");
     bool waterfill = config->shared_policy == SLUICE_SHARED_WATERFILL_STATIC ||
                      config->shared_policy == SLUICE_SHARED_WATERFILL_DYNAMIC;
     bool every_row = (config->flags & SLUICE_OPEN_EVERY_RANK_EVERY_ROW) != 0;

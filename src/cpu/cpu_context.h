@@ -18,7 +18,8 @@
 #include "cpu_sum.h"
 #include "cpu_windows.h"
 
-struct sl_exchange; /* cpu_exchange.h */
+struct sl_exchange;        /* cpu_exchange.h */
+struct sl_context_balance; /* cpu_balance.h */
 
 /* Experts with a placement and counters of their own; layers point at one. */
 struct sl_bank {
@@ -67,7 +68,8 @@ struct sluice_context {
     int32_t layer_count, bank_count;
     struct sl_layer *layers;
     struct sl_bank *banks;
-    int64_t *load; /* [2 * ranks] waterfill's scratch */
+    int64_t *load;                      /* [2 * ranks] waterfill's scratch */
+    struct sl_context_balance *balance; /* NULL: no policy is balanced */
     struct sl_pool *pool;
     struct sl_sums sums;
     struct sl_exchange *exchange; /* NULL without a use that exchanges */
