@@ -34,6 +34,46 @@ CT(tool_balance, even, "an even split; shared experts at home lie on all ranks a
     ct_near(ratios.way[SL_EVEN_MOVED], 1, 1e-12);
 }
 
+CT(tool_balance, level, "what the step balancer makes of it, without and with the shared experts")
+{
+    const int64_t counts[] = {4, 6, 2};
+    struct sl_balance_case c = small(0);
+    struct sl_ratios ratios;
+    char err[200] = "";
+    c.solver = ct_api()->extension(SLUICE_EXT_BALANCE);
+    ct_true(c.solver != NULL);
+    /* Expert 1, 6, lies on rank 0 only, so expert 0 goes to rank 1: 6 and 6. */
+    ct_eq_i64(sl_ratios_of(&c, counts, map, &ratios, NULL, err, sizeof err), 0);
+    ct_near(ratios.way[SL_LEVEL_HOME], 1, 1e-9);
+    ct_near(ratios.way[SL_LEVEL_MOVED], 1, 1e-9);
+    /* Now rank 0 has 9 of 12 at least: 9 + 3 at home of 18 in all, or 9 of 9. */
+    c.shared = 1;
+    const int64_t hot[] = {1, 9, 2};
+    ct_eq_i64(sl_ratios_of(&c, hot, map, &ratios, NULL, err, sizeof err), 0);
+    ct_near(ratios.way[SL_LEVEL_HOME], 12.0 / 9, 1e-9);
+    ct_near(ratios.way[SL_LEVEL_MOVED], 1, 1e-9);
+    /* A fraction: 5 over three ranks, scaled up, is not rounded to 2. */
+    const struct sl_balance_case three = {
+        .solver = c.solver, .experts = 1, .slots = 1, .ranks = 3, .top_k = 3};
+    ct_eq_i64(sl_ratios_of(&three, (const int64_t[]){5}, (const int32_t[]){0, 0, 0}, &ratios, NULL,
+                           err, sizeof err),
+              0);
+    ct_near(ratios.way[SL_LEVEL_MOVED], 1, 1e-9);
+}
+
+CT(tool_balance, solver_refuses, "what the plugin's balance refuses is told")
+{
+    struct sl_balance_case c = small(0);
+    struct sl_ratios ratios;
+    char err[200] = "";
+    c.solver = ct_api()->extension(SLUICE_EXT_BALANCE);
+    ct_true(c.solver != NULL);
+    ct_eq_i64(sl_ratios_of(&c, (const int64_t[]){1, 1, 1}, (const int32_t[]){0, 1, 1, 0}, &ratios,
+                           NULL, err, sizeof err),
+              -1);
+    ct_str_has(err, "the plugin's balance could not solve it: ");
+}
+
 CT(tool_balance, sums, "mean and worst are over layers that saw tokens")
 {
     const struct sl_ratios ratios[] = {{{0}}, {{1.5, 1, 1, 1}}, {{2.5, 2, 1, 1}}};
