@@ -31,7 +31,9 @@ typedef struct sluice_load_windows {
     size_t struct_size;
     int32_t kept; /* B, how many windows are kept, 1 ... 4096; 0: none, windows end here */
     int32_t reserved;
-    int64_t timeout_ns; /* of a window's sum; default the config's timeout_ns */
+    int64_t
+        timeout_ns; /* of a window's sum, which ends in three times that at the latest; default the
+                         * config's timeout_ns */
 } sluice_load_windows;
 SLUICE_ASSERT_ENDS_WITH(sluice_load_windows, timeout_ns);
 
@@ -108,7 +110,7 @@ typedef struct sluice_load_api {
 
     /* Moves the sum on; never waits. *done = 1 when no window is being summed (any more). A rank
      * that does not end its window in time costs the others this window and no more: PEER_LOST,
-     * naming the rank that was waited for (which may itself have waited for another), nothing else
+     * naming it, nothing else
      * has changed, and operations that exchange go on. The same with MISMATCH (another window or another `kept`; every rank is told
      * who) and CANCELLED (quiesce). Windows are then NOT_READY until `set` of sluice.ranks/1. That
      * begins windows anew on every rank, with or without a failure: a newcomer has none, and all

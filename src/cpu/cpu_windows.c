@@ -55,7 +55,7 @@ static size_t lay(struct sl_windows *windows, char *base)
 {
     size_t row = (size_t)windows->width * sizeof(int64_t);
     size_t note = sizeof(struct sl_window_note) + row;
-    size_t ring = (size_t)windows->kept * row, used = ring + 2 * row + 2 * note;
+    size_t ring = (size_t)windows->kept * row, used = ring + 2 * row + 4 * note;
     if (base) {
         windows->reach = base + used;
         windows->ring = (int64_t *)(void *)base;
@@ -63,6 +63,8 @@ static size_t lay(struct sl_windows *windows, char *base)
         windows->next = windows->mark + windows->width;
         windows->note = (struct sl_window_note *)(void *)(windows->next + windows->width);
         windows->inbox = (struct sl_window_note *)(void *)((char *)windows->note + note);
+        windows->spare = (struct sl_window_note *)(void *)((char *)windows->inbox + note);
+        windows->down = (struct sl_window_note *)(void *)((char *)windows->spare + note);
     }
     return used;
 }
@@ -163,20 +165,20 @@ static sluice_status check_ready(sluice_context *context)
 }
 
 /* The window is whole: it is kept, and the running one begins where it ended. */
-static void keep(struct sl_windows *windows)
+static void keep(struct sl_windows *windows, const struct sl_window_note *whole)
 {
     size_t bytes = (size_t)windows->width * sizeof(int64_t);
     int64_t *row = windows->ring + windows->ended % windows->kept * windows->width;
-    memcpy(row, windows->note->values, bytes);
+    memcpy(row, whole->values, bytes);
     memcpy(windows->mark, windows->next, bytes);
     windows->ended++;
     windows->available += windows->available < windows->kept;
 }
 
-static sluice_status fail(sluice_context *context, sluice_status status, int32_t rank)
+static sluice_status fail(sluice_context *context, sluice_status status, int32_t rank,
+                          int32_t other)
 {
     struct sl_windows *windows = &context->windows;
-    const struct sl_window_note *note = windows->note;
     int64_t number = windows->ended + 1;
     sluice_fault fault = {.struct_size = sizeof fault,
                           .kind =
@@ -194,14 +196,12 @@ static sluice_status fail(sluice_context *context, sluice_status status, int32_t
         return sl_fail(context, status,
                        "rank %d and rank %d ended different windows, or keep different numbers of "
                        "them; this rank ended window %lld and keeps %d",
-                       rank, note->differs ? note->other : context->rank, (long long)number,
-                       windows->kept);
+                       rank, other, (long long)number, windows->kept);
     if (status == SLUICE_CANCELLED)
         return sl_fail(context, status, "window %lld: quiesce ended its sum", (long long)number);
     return sl_fail(context, status,
-                   "rank %d, or one that it waits for, did not come to the sum of window %lld "
-                   "(timeout %lld ms)",
-                   rank, (long long)number, (long long)(windows->timeout_ns / 1000000));
+                   "rank %d did not come to the sum of window %lld (timeout %lld ms)", rank,
+                   (long long)number, (long long)(windows->timeout_ns / 1000000));
 }
 
 static sluice_status move_on(sluice_context *context, int32_t *done)
@@ -209,14 +209,13 @@ static sluice_status move_on(sluice_context *context, int32_t *done)
     struct sl_windows *windows = &context->windows;
     bool whole = false;
     sluice_status status = sl_sum_poll(context, &whole);
-    if (status) {
-        int32_t peer = context->window_sum.peer[0];
-        return fail(context, status, context->living[peer]);
-    }
-    if (whole && windows->note->differs)
-        return fail(context, SLUICE_MISMATCH, windows->note->rank);
+    const struct sl_window_note *result = context->window_sum.result;
+    if (status)
+        return fail(context, status, context->living[context->window_sum.peer[0]], context->rank);
+    if (whole && result->verdict)
+        return fail(context, result->verdict, result->rank, result->other);
     if (whole)
-        keep(windows);
+        keep(windows, result);
     if (done)
         *done = whole;
     return SLUICE_OK;
@@ -241,7 +240,7 @@ sluice_status cpu_window_end(sluice_context *context, void *stream)
         note->values[i] =
             windows->next[i] - (SL_MUTANT(window_from_the_start) ? 0 : windows->mark[i]);
     if (!sums(context)) {
-        keep(windows);
+        keep(windows, note);
         return SLUICE_OK;
     }
     sl_sum_start(context);
