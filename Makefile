@@ -37,6 +37,8 @@ TESTED_SRC := $(LIB_SRC) $(COMM_SRC) $(HOST_SRC) $(filter-out $(TOOL_MAIN),$(TOO
 
 HARDEN := -Wl,-z,relro,-z,now
 PLUGIN_LD := -shared -Wl,--version-script=abi/plugin.map -Wl,-z,nodelete $(HARDEN)
+# A test compares with GLPK where it is installed.
+GLPK := $(if $(wildcard /usr/include/glpk.h),-lglpk)
 GTEST = $(shell pkg-config --cflags --libs gtest 2>/dev/null || echo -lgtest)
 
 MPICC := $(shell command -v mpicc 2>/dev/null)
@@ -96,7 +98,7 @@ $(1)/unit.list: FORCE
 $(1)/unit: $$(UNIT:%.c=$(1)/obj/%.o) $$(HARNESS_SRC:%.c=$(1)/obj/%.o) \
     $(1)/obj/tests/harness/ct.o $$(TESTED_SRC:%.c=$(1)/obj/%.o) $(1)/unit.list
 	$$(call say,LD)
-	$$(Q)$$(CXX) $(2) $$(LDFLAGS) -o $$@ $$(filter %.o,$$^) $$(GTEST) -ldl -lm -pthread
+	$$(Q)$$(CXX) $(2) $$(LDFLAGS) -o $$@ $$(filter %.o,$$^) $$(GTEST) $$(GLPK) -ldl -lm -pthread
 endef
 
 # Plugins that a loader must refuse.

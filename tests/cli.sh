@@ -40,7 +40,7 @@ good "usage" help
 good "ABI 1" --version
 good "can run here" info
 good '"can_run": true' info --json -
-for sub in info replay bench; do good "sluice $sub" help "$sub"; done
+for sub in info replay bench diagnose eval plan; do good "sluice $sub" help "$sub"; done
 for ranks in 1 2 3 5 8; do
     good "^OK: " replay --model deepseek-v3 --ranks $ranks --layers 2 --tokens 16
 done
@@ -71,12 +71,50 @@ else
     skip "replay of recorded routing: $data is not there"
 fi
 refused "top-k is 4: deepseek-v3 has 8" replay --model deepseek-v3 --top-k 4
-echo '{"logical_count": [[3, 1, 2, 4]]}' >"$tmp/counts.json"
-good "^OK: " replay "$tmp/counts.json" --top-k 2
-refused "counts.json has no ids" replay "$tmp/counts.json" --top-k 2 --weights "$tmp/counts.json"
-refused "weights go with a file of ids" replay --model deepseek-v3 --weights "$tmp/counts.json"
+echo '{"logical_count": [[3, 1, 2, 4]]}' >"$tmp/few.json"
+good "^OK: " replay "$tmp/few.json" --top-k 2
+refused "few.json has no ids" replay "$tmp/few.json" --top-k 2 --weights "$tmp/few.json"
+refused "weights go with a file of ids" replay --model deepseek-v3 --weights "$tmp/few.json"
 refused "hidden is 255: must be 256 to 8192" replay --model mixtral-8x7b --hidden 255
 good "^OK: " replay --model mixtral-8x7b --layers 1 --hidden 257 --dtype bf16
+# Two layers of four experts, the second without tokens; a placement with expert 0 twice.
+echo '{"logical_count": [[90, 10, 10, 10], [0, 0, 0, 0]]}' >"$tmp/counts.json"
+echo '{"logical_count": [[[9, 1, 1, 1]], [[1, 9, 1, 1]]]}' >"$tmp/steps.json"
+echo '{"logical_count": [[0, 0, 0, 0], [0, 0, 0, 0]]}' >"$tmp/none.json"
+echo '{"logical_count": [[1, 2, 3, 4]]}' >"$tmp/shallow.json"
+echo '{"physical_to_logical_map": [[0, 1, 2, 0, 3, -1], [0, 1, 2, 0, 3, -1]]}' >"$tmp/place.json"
+good "^mean .*1.0833" eval "$tmp/counts.json" --placement "$tmp/place.json" --ranks 2
+good "1 of 2 layers saw no token" eval "$tmp/counts.json" --placement "$tmp/place.json" --ranks 3 \
+    --plot "$tmp/eval.svg" --shared-experts 1 --top-k 2
+if grep -q "</svg>" "$tmp/eval.svg"; then ok; else bad "eval --plot"; fi
+good '"layers_with_tokens": 1' eval "$tmp/counts.json" --placement "$tmp/place.json" --ranks 2 --json -
+refused "takes one file of counts: 0" eval
+refused "needs --placement" eval "$tmp/counts.json" --ranks 2
+refused "needs --ranks" eval "$tmp/counts.json" --placement "$tmp/place.json"
+refused "place.json has 2 layers: .*shallow.json has 1" eval "$tmp/shallow.json" \
+    --placement "$tmp/place.json" --ranks 2
+refused "6 slots in a layer: not a multiple of --ranks 4" eval "$tmp/counts.json" \
+    --placement "$tmp/place.json" --ranks 4
+refused "no \"physical_to_logical_map\"" eval "$tmp/counts.json" --placement "$tmp/counts.json" --ranks 2
+refused "no \"logical_count\"" eval "$tmp/place.json" --placement "$tmp/place.json" --ranks 2
+refused "must be 1 to 1024" eval "$tmp/counts.json" --placement "$tmp/place.json" --ranks 1025
+refused "1 to 64 files of counts: 0" plan --ranks 2 -o -
+refused "needs --output" plan "$tmp/counts.json" --ranks 2
+refused "needs --ranks" plan "$tmp/counts.json" -o "$tmp/p.json"
+refused "must divide --ranks 4" plan "$tmp/counts.json" --ranks 4 --nodes 3 -o "$tmp/p.json"
+refused "both the standard output" plan "$tmp/counts.json" --ranks 2 -o - --json -
+refused "one of level, eplb" plan "$tmp/counts.json" --ranks 2 -o "$tmp/p.json" --policy best
+good "^Uneven: on 2 ranks" diagnose "$tmp/counts.json" --ranks 2
+good "cannot be told from one window" diagnose "$tmp/counts.json" --ranks 2
+good "^It shifts: .*67 %" diagnose "$tmp/steps.json" --ranks 2 --plot "$tmp/diagnose.svg"
+if grep -q "</svg>" "$tmp/diagnose.svg"; then ok; else bad "diagnose --plot"; fi
+good '"uneven": true' diagnose "$tmp/counts.json" --ranks 2 --json -
+refused "needs a file" diagnose --ranks 2
+refused "needs --ranks" diagnose "$tmp/counts.json"
+refused "shallow.json has 1 layers, 4 experts: .*counts.json has 2, 4" diagnose "$tmp/counts.json" \
+    "$tmp/shallow.json" --ranks 2
+refused "saw a token" diagnose "$tmp/none.json" --ranks 2
+refused "0 or 2 would" diagnose "$tmp/counts.json" --ranks 2 --redundant 1
 refused "no command" nonsense
 refused "no model" replay --model nonsense
 refused "no option" replay --nonsense

@@ -24,7 +24,7 @@ for target in $(grep -o 'make [a-z][a-z-]*' README.md | awk '{print $2}' | sort 
 done
 
 if [ -x "$build/sluice" ]; then
-    for sub in info replay bench; do
+    for sub in info replay bench diagnose eval plan; do
         if "$build/sluice" help "$sub" >/dev/null 2>&1 && grep -q "^\.\(Ss\|Sh\|It\|SS\|SH\).*$sub" packaging/sluice.1; then
             ok
         else

@@ -24,6 +24,7 @@ strace                                    | strace
 setarch                                   | util-linux
 git                                       | git
 mandoc                                    | mandoc
+/usr/include/glpk.h                       | libglpk-dev
 '
 
 missing() {

@@ -1,5 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0
- * Draft: not served yet; may change before its first release. */
+/* SPDX-License-Identifier: Apache-2.0 */
 #ifndef SLUICE_EXT_BALANCE_H
 #define SLUICE_EXT_BALANCE_H
 
@@ -24,15 +23,19 @@ enum { SLUICE_BALANCE_LOCAL = 0, SLUICE_BALANCE_STALE = 1, SLUICE_BALANCE_NOW = 
 
 /* What is made as small as it can be: the most rows of a rank, its most activated experts, or its
  * longest time by sluice_costs. Second goal, greedily: little traffic (own rank, own node, rising
- * rank; the shared expert at home). */
+ * rank; the shared expert at home).
+ * TOKENS and EXPERTS are exact. A shared expert is active on every rank that serves a column of it,
+ * so under EXPERTS all of a source's columns j go to one rank. COST is the better one of the two
+ * others' answers, and moves that help; its optimum is not known. */
 enum { SLUICE_BALANCE_TOKENS = 0, SLUICE_BALANCE_EXPERTS = 1, SLUICE_BALANCE_COST = 2 };
 
 /* Whole picoseconds, so that sums are exact. A rank's time is the greater of reading and computing
- * (their sum with `add`), plus what it sends and receives. */
+ * (their sum with `add`), plus what it sends and receives: a way for each choice and shared column
+ * that leaves its rank, for the sender and the receiver. */
 typedef struct sluice_costs {
     size_t struct_size;
-    int64_t expert_ps; /* to read the weights of one activated expert */
-    int64_t row_ps;    /* to compute one row of an expert */
+    int64_t expert_ps; /* to read the weights of one activated expert; at most a second */
+    int64_t row_ps;    /* to compute one row of an expert; this and the next at most 1 ms */
     int64_t near_ps;   /* to move one token between two ranks of a node, there and back */
     int64_t far_ps;    /* between two nodes */
     int32_t add;
@@ -47,7 +50,7 @@ typedef struct sluice_balance_config {
     /* 1: the shared expert goes only to ranks the token visits anyway, so no token is sent twice:
      * routed quotas first, then the shared one as far as visits allow, the rest at home. */
     int32_t visited_only;
-    int32_t steps;             /* STALE: how many steps' counts are added up; default 8 */
+    int32_t steps; /* STALE: how many steps' counts are added up; default 8, at most 64 */
     const sluice_costs *costs; /* iff COST; copied */
 } sluice_balance_config;
 SLUICE_ASSERT_ENDS_WITH(sluice_balance_config, costs);
@@ -58,7 +61,8 @@ typedef struct sluice_balance_counts {
     int32_t reserved;
     void *stream;
     /* [max_ranks, E] ids: row s is what rank s chose in one step; or [1, E]: the sum over ranks,
-     * which is then shared out evenly over the living. */
+     * which is then shared out evenly over the living. A rank's rows with shared experts are taken
+     * as its choices / K. */
     const sluice_tensor *counts;
 } sluice_balance_counts;
 SLUICE_ASSERT_ENDS_WITH(sluice_balance_counts, counts);
@@ -73,7 +77,8 @@ typedef struct sluice_balance_problem {
     const int32_t *node;    /* [ranks]; NULL: all on one */
     const uint8_t *alive;   /* [ranks]; NULL: all live */
     const int32_t *map;     /* [P] as in sluice.placement/1 */
-    const int64_t *counts;  /* [ranks * E]: what each source chose */
+    const int64_t *counts;  /* [ranks * E]: what each source chose; dead ranks and experts without a
+                             * living copy count as 0. All counts, in picoseconds too, < 2^60 */
     const int64_t *tokens;  /* [ranks]: each source's rows, for the shared columns; iff F > 0 */
     const sluice_balance_config *config; /* mode is not read */
 } sluice_balance_problem;
@@ -87,13 +92,13 @@ typedef struct sluice_balance_answer {
     int64_t *routed; /* out: [sources * P] tokens of the source that take each physical expert */
     int64_t *shared; /* out: [sources * ranks] shared columns of the source to each rank */
     /* out: [ranks] the certificate: 1 for the ranks of the minimum cut. What only these can serve,
-     * divided by their number and rounded up, is `bound`: nobody can do better. */
+     * divided by their number and rounded up, is `bound`: nobody can do better. COST: zeros. */
     uint8_t *cut;
     int64_t routed_count, shared_count, cut_count; /* elements there is room for */
     int64_t greatest; /* out: of the fullest living rank, in the objective's unit */
     int64_t bound;    /* out: what no answer is below; equal to greatest for TOKENS and EXPERTS */
     int64_t epoch;    /* out: the placement it belongs to; 0 from `solve` */
-    int64_t step;     /* out: how many steps the layer had been solved for; 0 from `solve` */
+    int64_t step;     /* out: how often counts had come since `configure`; 0 from `solve` */
 } sluice_balance_answer;
 SLUICE_ASSERT_ENDS_WITH(sluice_balance_answer, step);
 
@@ -102,17 +107,19 @@ typedef struct sluice_balance_api {
 
     /* Of one layer, or of all with layer -1; before the first call TOKENS and LOCAL hold. Equal on
      * all ranks: the mode of a remap is part of what MISMATCH compares. Between two steps; graphs
-     * that hold remap or route of the layer are captured again. Errors: INVALID, UNSUPPORTED (the
-     * context was not opened for the mode or has no balanced policy). */
+     * that hold remap or route of the layer are captured again. What was counted is forgotten, also
+     * by `set` of sluice.ranks/1. Errors: INVALID, UNSUPPORTED (the context was not opened for the
+     * mode or has no balanced policy), NO_MEMORY (STALE keeps `steps` counts of every rank). */
     sluice_status (*configure)(sluice_context *context, int32_t layer,
                                const sluice_balance_config *config);
 
     /* For engines with a transport of their own, mode STALE: this step's counts. Ranks may skip a
-     * step or differ. Errors: INVALID. [hot] [capture] */
+     * step or differ. Errors: INVALID, UNSUPPORTED. [hot] [capture] */
     sluice_status (*add_counts)(sluice_context *context, const sluice_balance_counts *args);
 
-    /* The quotas in force, in the order of `stream`; waits for a device. Errors: INVALID, NOT_READY
-     * (nothing has been counted), OVERFLOW (an array is too short). */
+    /* The quotas in force, in the order of `stream`; waits for a device. LOCAL: this rank's alone.
+     * Errors: INVALID, UNSUPPORTED, NOT_READY (nothing has been counted), OVERFLOW (an array is too
+     * short). */
     sluice_status (*read)(sluice_context *context, int32_t layer, sluice_balance_answer *answer,
                           void *stream);
 

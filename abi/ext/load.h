@@ -10,7 +10,8 @@ extern "C" {
 
 /* sluice.load/1: the recorder's counters. Only routed physical experts are counted; a shared slot
  * has no counter. Counters are 64 bits. Those by physical expert count under the placement in force
- * and begin at 0 with each new one; those by logical expert go on. */
+ * and begin at 0 with each new one; those by logical expert go on. `reset` zeroes all of them, and
+ * what the running window has counted of the bank. */
 #define SLUICE_EXT_LOAD "sluice.load/1"
 
 typedef struct sluice_load_slots {
@@ -21,6 +22,51 @@ typedef struct sluice_load_slots {
     const sluice_tensor *slot_counts; /* [L] ids: tokens by local slot of this rank */
 } sluice_load_slots;
 SLUICE_ASSERT_ENDS_WITH(sluice_load_slots, slot_counts);
+
+/* Windows: what was chosen between one `window_end` and the next, by logical expert, each choice
+ * through the placement it was made under, and by the rank that served it. With
+ * SLUICE_USE_SUMMED_LOAD summed over the living ranks (not with EVERY_RANK_EVERY_ROW, where every
+ * rank counts the same), else of this rank. The last ones are kept. */
+typedef struct sluice_load_windows {
+    size_t struct_size;
+    int32_t kept; /* B, how many windows are kept, 1 ... 4096; 0: none, windows end here */
+    int32_t reserved;
+    int64_t
+        timeout_ns; /* of a window's sum, which ends in three times that at the latest; default the
+                         * config's timeout_ns */
+} sluice_load_windows;
+SLUICE_ASSERT_ENDS_WITH(sluice_load_windows, timeout_ns);
+
+/* Windows of those kept, added up. Arrays are the caller's, each optional; a layer that uses
+ * another's bank gets zeros (drift_ppm: -1). A balance is mean rank load / greatest rank load over
+ * the living ranks, an IEEE double quotient of whole numbers: 1 is level, 0 means nothing was
+ * counted. */
+typedef struct sluice_load_window {
+    size_t struct_size;
+    int32_t newest;    /* in: the newest window taken, 0: the last that ended, 1: the one before */
+    int32_t count;     /* in: how many, from it on back; default 1 */
+    int32_t against;   /* in, for drift: how many windows right before those; 0: no drift */
+    int32_t available; /* out: windows that are kept now */
+    int64_t number;    /* out: of `newest`; the first since the windows began is 1 */
+    int64_t stride;    /* in: between layers of counts, at least the greatest E */
+    int64_t *counts;   /* out: counts[i * stride + e] = choices of expert e in layer i */
+    int64_t rank_stride;
+    int64_t *rank_counts; /* out: rank_counts[i * rank_stride + r] = choices that rank r served */
+    double *balance;      /* out: [layer_count] of rank_counts: as recorded */
+    /* out: [layer_count] how level the step balancer could have made counts under the placement in
+     * force now, the shared experts' load among them (F * sum / K, wherever it levels). A new
+     * placement can bring it to 1 at best, and so gain at most what is missing here. 0 also where a
+     * layer has 2^56 choices or more. */
+    double *reachable;
+    /* out: [layer_count] how far counts lie from those of the `against` windows before: with a and
+     * b their sums, round(500000 * sum over e, ascending, of |a_e / a - b_e / b|), in doubles; 0:
+     * equal shares, 1000000: no expert in common, -1: one of them counted nothing. */
+    int32_t *drift_ppm;
+    int32_t layers, reserved; /* out: that counted something: what the next four are over */
+    double mean, worst;       /* out: of `balance`, layers ascending; 0 where layers is 0 */
+    double reachable_mean, reachable_worst; /* out: of `reachable`, where it is given */
+} sluice_load_window;
+SLUICE_ASSERT_ENDS_WITH(sluice_load_window, reachable_worst);
 
 typedef struct sluice_load_api {
     size_t struct_size;
@@ -47,8 +93,36 @@ typedef struct sluice_load_api {
      * into host [E]. */
     sluice_status (*read_logical)(sluice_context *context, int32_t layer, int64_t *counts,
                                   int64_t count, void *stream);
+
+    /* Begins windows, or begins them anew: what was kept is gone, the first window begins now.
+     * Memory comes from the host's allocator, here and nowhere else. Equal on all ranks; `kept` and
+     * the number of each window are compared where windows are summed. Errors: INVALID, NO_MEMORY
+     * (the old windows go on), BUSY (a window is being summed). */
+    sluice_status (*windows)(sluice_context *context, const sluice_load_windows *config);
+
+    /* Ends the running window and begins the next; waits for nothing. Where windows are summed, it
+     * starts the sum, which `window_poll` brings to its end beside serving; every living rank ends
+     * its windows in the same order, each at the step that suits it. The window is kept once it is
+     * whole, on each rank. Errors: NOT_READY (no windows, or a sum has failed and `set` of
+     * sluice.ranks/1 must come first), BUSY (the last window is still being summed), and
+     * those of window_poll. [hot] */
+    sluice_status (*window_end)(sluice_context *context, void *stream);
+
+    /* Moves the sum on; never waits. *done = 1 when no window is being summed (any more). A rank
+     * that does not end its window in time costs the others this window and no more: PEER_LOST,
+     * naming it, nothing else
+     * has changed, and operations that exchange go on. The same with MISMATCH (another window or another `kept`; every rank is told
+     * who) and CANCELLED (quiesce). Windows are then NOT_READY until `set` of sluice.ranks/1. That
+     * begins windows anew on every rank, with or without a failure: a newcomer has none, and all
+     * ranks must have the same. Call it each step. Errors: PEER_LOST, MISMATCH, CANCELLED,
+     * NOT_READY. [hot] */
+    sluice_status (*window_poll)(sluice_context *context, int32_t *done);
+
+    /* Windows kept, with what they say. Errors: INVALID, NOT_READY (no windows, or none has ended),
+     * OVERFLOW (newest + count + against is more than are kept). */
+    sluice_status (*window)(sluice_context *context, sluice_load_window *window);
 } sluice_load_api;
-SLUICE_ASSERT_ENDS_WITH(sluice_load_api, read_logical);
+SLUICE_ASSERT_ENDS_WITH(sluice_load_api, window);
 
 #if defined(__cplusplus)
 }

@@ -35,7 +35,7 @@ enum {
 typedef struct sluice_fault {
     size_t struct_size;
     int32_t kind;  /* SLUICE_FAULT_* */
-    int32_t op;    /* SLUICE_OP_* of sluice.stats/1 */
+    int32_t op;    /* SLUICE_OP_* of sluice.stats/1; RECORD: the sum of a window */
     int32_t layer; /* -1: none */
     int32_t lane;
     int32_t rank;     /* the peer, or whose capacity; -1: unknown */

@@ -56,6 +56,13 @@ int32_t sl_count_slots(uint64_t *counters, const struct sl_shape *shape,
     return -1;
 }
 
+void sl_count_ranks(const uint64_t *counters, const struct sl_shape *shape, int64_t *loads)
+{
+    for (int32_t r = 0; r < shape->ranks; r++)
+        for (int32_t slot = 0; slot < shape->slots; slot++)
+            loads[r] += (int64_t)counters[r * shape->slots + slot];
+}
+
 void sl_count_logical(const uint64_t *counters, const struct sl_shape *shape, const int32_t *map,
                       int64_t *logical)
 {

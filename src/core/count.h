@@ -19,6 +19,9 @@ uint64_t sl_count_rows(uint64_t *counters, int32_t physical, const struct sl_ids
 int32_t sl_count_slots(uint64_t *counters, const struct sl_shape *shape,
                        const struct sl_ids *counts);
 
+/* Adds counters [P] to loads [ranks], by the rank that serves. */
+void sl_count_ranks(const uint64_t *counters, const struct sl_shape *shape, int64_t *loads);
+
 /* Adds counters [P] to logical [E] through map [P]. */
 void sl_count_logical(const uint64_t *counters, const struct sl_shape *shape, const int32_t *map,
                       int64_t *logical);

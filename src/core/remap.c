@@ -134,6 +134,19 @@ static int32_t map_random(const struct lookup *look, const struct sl_remap *rema
     return any;
 }
 
+/* BALANCED: ids of experts with a copy stay as they are until the quotas are known. */
+static int32_t map_later(const struct lookup *look, const int32_t *ids, int32_t *physical,
+                         int32_t *slots)
+{
+    int32_t any = 0;
+    for (int32_t k = 0; k < look->top_k; k++) {
+        const int32_t *start = look->start + entry_of(look->experts, ids[k]);
+        physical[k] = slots[k] = start[1] > start[0] ? ids[k] : -1;
+        any |= physical[k];
+    }
+    return any;
+}
+
 static void tally_row(const struct lookup *look, const int32_t *ids, struct sl_remap_tally *tally)
 {
     for (int32_t k = 0; k < look->top_k; k++) {
@@ -151,12 +164,15 @@ static void map_rows(const struct lookup *look, const struct sl_remap *remap, ui
                      int32_t *slots, int32_t stride, struct sl_remap_tally *tally)
 {
     int32_t top_k = look->top_k;
+    bool later = remap->copy_policy == SLUICE_COPY_BALANCED;
     bool by_row = remap->by_row, random = remap->copy_policy == SLUICE_COPY_RANDOM;
     for (int32_t i = 0; i < count; i++) {
         int32_t any = 0;
         if (!valid[i]) {
             for (int32_t k = 0; k < top_k; k++)
                 physical[k] = slots[k] = SL_MUTANT(padding_shifted) ? -1 - look->shared : -1;
+        } else if (later) {
+            any = map_later(look, ids, physical, slots);
         } else if (by_row) {
             any = map_by_row(look, row + (uint64_t)i, ids, physical, slots);
         } else if (random) {

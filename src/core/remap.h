@@ -10,7 +10,7 @@ struct sl_remap {
     const struct sl_shape *shape;
     const struct sl_place *place;
     int32_t top_k;
-    int32_t copy_policy;         /* SLUICE_COPY_STATIC, RANDOM */
+    int32_t copy_policy;         /* SLUICE_COPY_STATIC, RANDOM; BALANCED: logical ids come out */
     int32_t by_row;              /* 1: every rank computes every row */
     int32_t living;              /* number of living ranks */
     const int32_t *living_ranks; /* [living] ascending */

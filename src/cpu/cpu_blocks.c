@@ -84,7 +84,7 @@ static void mark_valid(const struct sl_choose_io *io, int64_t first, int32_t cou
 
 struct part {
     uint64_t *counters; /* where this part counts */
-    int64_t *load;
+    int64_t *load, *chosen;
     struct sl_remap_tally tally;
 };
 
@@ -125,14 +125,17 @@ static void map_block(const struct sl_walk *walk, struct block *block, int64_t f
     if (mapped.weights)
         put_floats(&walk->dispatch_weights, first, count, mapped.weights);
     const struct sl_shape *shape = &walk->layer->bank->shape;
-    if (walk->waterfill)
+    for (int32_t i = 0; part->chosen && i < count * top_k; i++)
+        if (mapped.physical[i] >= 0)
+            part->chosen[mapped.physical[i]]++;
+    if (walk->waterfill && !walk->later)
         sl_waterfill_count(shape, (int64_t)count * top_k, mapped.physical, part->load);
     bool counts_shared = SL_MUTANT(shared_counted) ||
                          (SL_MUTANT(shared_counted_in_waterfill) && walk->waterfill) ||
                          (SL_MUTANT(shared_counted_in_route) && walk->counts);
     for (int32_t i = 0; counts_shared && shape->shared > 0 && i < count; i++)
         part->counters[(shape->rank + 1) * shape->slots - 1] += block->valid[i];
-    if (walk->counts)
+    if (walk->counts && !walk->later)
         (void)sl_count_ids(part->counters, shape->physical, mapped.physical,
                            (int64_t)count * top_k);
 }
@@ -181,8 +184,7 @@ struct run {
     struct sl_remap_tally tally[SL_MAX_THREADS];
 };
 
-/* Where the first part counts, and the others' counts go. */
-static uint64_t *first_set(const struct sl_walk *walk)
+uint64_t *sl_walk_counters(const struct sl_walk *walk)
 {
     const struct sl_bank *bank = walk->layer->bank;
     return bank->counters +
@@ -199,10 +201,11 @@ static void run_part(void *job, int32_t index, int32_t parts)
     if (to > walk->rows)
         to = walk->rows;
     const struct sl_bank *bank = walk->layer->bank;
-    struct part part = {.counters = index ? bank->counters + (int64_t)index * bank->shape.physical
-                                          : first_set(walk),
-                        .load =
-                            walk->load ? walk->load + (int64_t)index * walk->context->ranks : NULL};
+    struct part part = {
+        .counters =
+            index ? bank->counters + (int64_t)index * bank->shape.physical : sl_walk_counters(walk),
+        .load = walk->load ? walk->load + (int64_t)index * walk->context->ranks : NULL,
+        .chosen = walk->chosen ? walk->chosen + (int64_t)index * walk->entries : NULL};
     struct sl_walk own;
     if (SL_MUTANT(random_by_thread)) {
         own = *walk;
@@ -223,7 +226,7 @@ static void merge(const struct sl_walk *walk, int32_t parts)
 {
     const struct sl_bank *bank = walk->layer->bank;
     int32_t physical = bank->shape.physical, ranks = walk->context->ranks;
-    uint64_t *sum = first_set(walk);
+    uint64_t *sum = sl_walk_counters(walk);
     for (int32_t i = 1; i < parts - SL_MUTANT(last_thread_not_counted); i++) {
         uint64_t *counters = bank->counters + (int64_t)i * physical;
         for (int32_t p = 0; walk->counts && p < physical; p++) {
@@ -232,6 +235,8 @@ static void merge(const struct sl_walk *walk, int32_t parts)
         }
         for (int32_t r = 0; walk->waterfill && r < ranks; r++)
             walk->load[r] += walk->load[(int64_t)i * ranks + r];
+        for (int32_t e = 0; walk->chosen && e < walk->entries; e++)
+            walk->chosen[e] += walk->chosen[(int64_t)i * walk->entries + e];
     }
 }
 
@@ -258,7 +263,7 @@ void sl_walk_keep(struct sl_walk *walk)
         atomic_fetch_add_explicit(&tally->rejected[op], walk->tally.rejected, memory_order_relaxed);
     if (walk->tally.dead)
         atomic_fetch_add_explicit(&tally->dead, walk->tally.dead, memory_order_relaxed);
-    uint64_t *held = first_set(walk);
+    uint64_t *held = sl_walk_counters(walk);
     for (int32_t p = 0; walk->holds && walk->counts && p < bank->shape.physical; p++) {
         bank->counters[p] += held[p];
         held[p] = 0;
@@ -270,5 +275,5 @@ void sl_walk_drop(struct sl_walk *walk)
     const struct sl_bank *bank = walk->layer->bank;
     if (SL_MUTANT(failed_route_counts))
         sl_walk_keep(walk);
-    memset(first_set(walk), 0, (size_t)bank->shape.physical * sizeof *bank->counters);
+    memset(sl_walk_counters(walk), 0, (size_t)bank->shape.physical * sizeof *bank->counters);
 }

@@ -32,13 +32,20 @@ struct sl_walk {
     struct sl_remap remap;
     bool waterfill;
     int64_t *load; /* waterfill: [parts][ranks] choices by destination, zeroed by the caller */
-    bool holds;    /* the call may fail after the run: counts wait beside the bank's */
+    bool balance;
+    bool later;      /* balance: choices stay experts in this pass */
+    int32_t entries; /* balance: experts or physical experts, whatever the choices are */
+    int64_t *chosen; /* balance: [parts][entries] choices, zeroed by the caller */
+    bool holds;      /* the call may fail after the run: counts wait beside the bank's */
     struct sl_remap_tally tally;
 };
 
-/* Runs the walk on the context's threads. Waterfill's second pass is the caller's
- * (cpu_waterfill.c). */
+/* Runs the walk on the context's threads. The second pass of waterfill and balance is the caller's
+ * (cpu_waterfill.c, cpu_balance.c). */
 void sl_walk_run(struct sl_walk *walk);
+
+/* Where the calling thread counts for the walk: [P]. */
+uint64_t *sl_walk_counters(const struct sl_walk *walk);
 
 /* One of these ends each run that maps: its counts and tallies become the context's, or (only with
  * holds) leave no trace. */

@@ -91,15 +91,6 @@ static sluice_status check_supported(const struct sl_text *text, const sluice_co
     if (config->uses & SLUICE_USE_MIGRATE)
         return sl_text_fail(text, SLUICE_UNSUPPORTED,
                             "config.uses has MIGRATE: not in this version");
-    if (config->uses & SLUICE_USE_SUMMED_LOAD)
-        return sl_text_fail(text, SLUICE_UNSUPPORTED,
-                            "config.uses has SUMMED_LOAD: not in this version");
-    if (config->copy_policy == SLUICE_COPY_BALANCED)
-        return sl_text_fail(text, SLUICE_UNSUPPORTED,
-                            "config.copy_policy is BALANCED: not in this version");
-    if (config->shared_policy == SLUICE_SHARED_LEVEL)
-        return sl_text_fail(text, SLUICE_UNSUPPORTED,
-                            "config.shared_policy is LEVEL: not in this version");
     bool waterfill = config->shared_policy == SLUICE_SHARED_WATERFILL_STATIC ||
                      config->shared_policy == SLUICE_SHARED_WATERFILL_DYNAMIC;
     bool every_row = (config->flags & SLUICE_OPEN_EVERY_RANK_EVERY_ROW) != 0;
@@ -120,7 +111,14 @@ static sluice_status check_supported(const struct sl_text *text, const sluice_co
 
 bool sl_config_exchanges(const sluice_config *config)
 {
-    return (config->uses & (SLUICE_USE_EXACT | SLUICE_USE_FIXED | SLUICE_USE_BALANCE_NOW)) != 0;
+    return (config->uses & (SLUICE_USE_EXACT | SLUICE_USE_FIXED | SLUICE_USE_BALANCE_NOW |
+                            SLUICE_USE_SUMMED_LOAD)) != 0;
+}
+
+bool sl_config_messages(int32_t uses, const sluice_comm *comm)
+{
+    return !(uses & SLUICE_USE_SUMMED_LOAD) ||
+           (comm->isend && comm->irecv && comm->poll && comm->cancel && comm->resume);
 }
 
 sluice_status sl_config_check(const struct sl_text *text, const sluice_config *config)
@@ -152,5 +150,9 @@ sluice_status sl_config_check(const struct sl_text *text, const sluice_config *c
             config->uses & SLUICE_USE_EXACT   ? "EXACT"
             : config->uses & SLUICE_USE_FIXED ? "FIXED"
                                               : "BALANCE_NOW");
+    if (!joins && comm && comm->size > 1 && !sl_config_messages(config->uses, comm))
+        return sl_text_fail(text, SLUICE_INVALID,
+                            "config.comm lacks one of isend, irecv, poll, cancel and resume: "
+                            "config.uses has SUMMED_LOAD");
     return SLUICE_OK;
 }

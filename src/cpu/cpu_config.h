@@ -25,4 +25,7 @@ sluice_status sl_config_check(const struct sl_text *text, const sluice_config *c
 /* Does it use an operation that talks to other ranks? */
 bool sl_config_exchanges(const sluice_config *config);
 
+/* Has comm the messages that the uses need? */
+bool sl_config_messages(int32_t uses, const sluice_comm *comm);
+
 #endif

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "../core/count.h"
 #include "../core/mutant.h"
 
 static bool forked(const sluice_context *context)
@@ -74,6 +75,14 @@ void sl_free(const sluice_context *context, void *data, size_t bytes, int32_t ki
 int64_t sl_now(const sluice_context *context)
 {
     return context->host.clock(context->host.user);
+}
+
+void sl_bank_fold(struct sl_bank *bank)
+{
+    sl_count_logical(bank->counters, &bank->shape, bank->place.map, bank->folded);
+    if (!SL_MUTANT(served_forgotten))
+        sl_count_ranks(bank->counters, &bank->shape, bank->folded + bank->shape.experts);
+    memset(bank->counters, 0, (size_t)bank->shape.physical * sizeof *bank->counters);
 }
 
 void sl_bank_build(sluice_context *context, int32_t bank_layer, const int32_t *map)

@@ -16,8 +16,10 @@
 #include "../core/rule.h"
 #include "cpu_pool.h"
 #include "cpu_sum.h"
+#include "cpu_windows.h"
 
-struct sl_exchange; /* cpu_exchange.h */
+struct sl_exchange;        /* cpu_exchange.h */
+struct sl_context_balance; /* cpu_balance.h */
 
 /* Experts with a placement and counters of their own; layers point at one. */
 struct sl_bank {
@@ -25,7 +27,7 @@ struct sl_bank {
     struct sl_place place;
     void *place_memory;
     uint64_t *counters; /* [threads + 1][P]; between calls all counts are in the first */
-    int64_t *folded;    /* [E] counts made under earlier placements */
+    int64_t *folded;    /* [E + ranks] counts made under earlier placements: by expert, by rank */
     int64_t epoch;
 };
 
@@ -66,10 +68,13 @@ struct sluice_context {
     int32_t layer_count, bank_count;
     struct sl_layer *layers;
     struct sl_bank *banks;
-    int64_t *load; /* [2 * ranks] waterfill's scratch */
+    int64_t *load;                      /* [2 * ranks] waterfill's scratch */
+    struct sl_context_balance *balance; /* NULL: no policy is balanced */
     struct sl_pool *pool;
     struct sl_sums sums;
     struct sl_exchange *exchange; /* NULL without a use that exchanges */
+    struct sl_windows windows;
+    struct sl_window_sum window_sum;
     struct sl_tally tally;
     const unsigned char *fork_page; /* zero in a child after fork */
 
@@ -90,6 +95,10 @@ void *sl_alloc(const sluice_context *context, size_t bytes,
                int32_t kind); /* aligned to 64, zeroed */
 void sl_free(const sluice_context *context, void *data, size_t bytes, int32_t kind);
 int64_t sl_now(const sluice_context *context);
+
+/* Counts go on by expert and by rank, and those by physical expert begin at 0: before a map
+ * changes. */
+void sl_bank_fold(struct sl_bank *bank);
 
 /* Rebuilds the bank's tables, from a map or (NULL) the present one. */
 void sl_bank_build(sluice_context *context, int32_t bank_layer, const int32_t *map);

@@ -18,6 +18,7 @@ struct sl_dispatch {
     bool counts, sends, fixed;
     int64_t tokens, valid;
     int32_t columns;
+    int32_t carried; /* entries of balance behind each peer's counts */
     struct sl_view ids, weights;
     struct sl_view payloads[8], rows[8];
     struct sl_view slot_counts, slot_starts, row_slot, row_weight;

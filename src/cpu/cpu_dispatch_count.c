@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "../core/mutant.h"
+#include "cpu_balance.h"
 #include "cpu_dispatch.h"
 
 static void reject(struct sl_dispatch *call, uint64_t count)
@@ -49,24 +50,40 @@ static uint64_t begin_lane(struct sl_dispatch *call)
     return rejected;
 }
 
+/* Of what one peer gets: rows of its slots, tokens, and what balance carries. */
+static int64_t width_of(const struct sl_dispatch *call)
+{
+    return (int64_t)call->lane->rows.local + 1 + call->carried;
+}
+
 static sluice_status trade_counts(struct sl_dispatch *call, const struct sl_header *header)
 {
     struct sl_exchange *exchange = call->exchange;
     struct sl_lane *lane = call->lane;
     int32_t local = lane->rows.local, peers = lane->send.peers;
     int32_t *packed = exchange->counts_out;
-    /* From [peers][L] to [peers][L + 1], back to front: the last is the number of tokens. */
+    int64_t width = width_of(call);
+    /* From [peers][L] to [peers][width], back to front: the number of tokens comes behind. */
     for (int32_t p = peers - 1; p >= 0; p--) {
-        memmove(packed + (int64_t)p * (local + 1), packed + (int64_t)p * local,
-                (size_t)local * sizeof *packed);
-        packed[(int64_t)p * (local + 1) + local] = lane->send.start[p + 1] - lane->send.start[p];
+        int32_t *to = packed + p * width;
+        memmove(to, packed + (int64_t)p * local, (size_t)local * sizeof *packed);
+        to[local] = lane->send.start[p + 1] - lane->send.start[p];
     }
     for (int32_t p = 0; p < peers; p++) {
-        exchange->send[p] = packed + (int64_t)p * (local + 1);
-        exchange->recv[p] = exchange->counts_in + (int64_t)p * (local + 1);
-        exchange->send_bytes[p] = exchange->recv_bytes[p] = ((size_t)local + 1) * sizeof *packed;
+        int32_t *carried = packed + p * width + local + 1;
+        if (call->carried && p == 0)
+            sl_balance_carry(call->context, call->args->layer, lane->ids,
+                             call->tokens * call->columns, carried);
+        else if (call->carried)
+            memcpy(carried, packed + local + 1, (size_t)call->carried * sizeof *packed);
+        exchange->send[p] = packed + p * width;
+        exchange->recv[p] = exchange->counts_in + p * width;
+        exchange->send_bytes[p] = exchange->recv_bytes[p] = (size_t)width * sizeof *packed;
     }
-    return sl_exchange_trade(call->context, SL_CHANNEL_MOVE, header);
+    sluice_status status = sl_exchange_trade(call->context, SL_CHANNEL_MOVE, header);
+    if (!status && call->carried)
+        sl_balance_add(call->context, call->args->layer, exchange->counts_in + local + 1, width);
+    return status;
 }
 
 static void lay_out(struct sl_dispatch *call)
@@ -75,15 +92,16 @@ static void lay_out(struct sl_dispatch *call)
     struct sl_lane *lane = call->lane;
     const int32_t *counts = call->exchange->counts_in;
     int32_t local = lane->rows.local;
+    int64_t width = width_of(call);
     bool strided = call->fixed && t->row_layout == SLUICE_ROWS_STRIDED;
     lane->from_start[0] = 0;
     for (int32_t p = 0; p < lane->rows.peers; p++)
-        lane->from_start[p + 1] = lane->from_start[p] + counts[(int64_t)p * (local + 1) + local];
+        lane->from_start[p + 1] = lane->from_start[p] + counts[p * width + local];
     if (lane->from_start[lane->rows.peers] == 0) {
         sl_layout_none(&lane->rows, strided ? t->capacity_slot : 0);
         return;
     }
-    sl_layout_rows(&lane->rows, counts, local + 1, t->row_align, strided ? t->capacity_slot : 0,
+    sl_layout_rows(&lane->rows, counts, width, t->row_align, strided ? t->capacity_slot : 0,
                    call->fixed ? (strided ? t->capacity_slot * local : t->capacity_rows)
                                : INT64_MAX);
     if (!call->fixed)
@@ -97,7 +115,7 @@ static void lay_out(struct sl_dispatch *call)
     for (int32_t p = 0; p < lane->rows.peers; p++) {
         int64_t back = 0;
         for (int32_t slot = 0; slot < local; slot++)
-            back += counts[(int64_t)p * (local + 1) + slot];
+            back += counts[p * width + slot];
         if (back > t->capacity_back)
             sl_dispatch_overflow(call, SL_CAPACITY_BACK, call->context->living[p], t->capacity_back,
                                  back);
@@ -125,6 +143,7 @@ sluice_status sl_dispatch_count(struct sl_dispatch *call)
     struct sl_lane *lane = call->lane;
     int64_t capacity = call->fixed ? exchange->transport.capacity_pair : INT32_MAX;
     uint64_t rejected = begin_lane(call);
+    call->carried = sl_balance_carried(context, call->args->layer);
     sl_layout_send(&lane->send, &call->layer->bank->shape, call->tokens, call->columns, lane->ids,
                    exchange->peer_of, capacity, exchange->scratch, exchange->counts_out);
     if (lane->send.needed > capacity)
@@ -133,7 +152,7 @@ sluice_status sl_dispatch_count(struct sl_dispatch *call)
     struct sl_header header = {.kind = call->fixed ? SL_KIND_FIXED : SL_KIND_COUNT,
                                .layer = call->args->layer,
                                .lane = call->args->lane,
-                               .form = (uint64_t)call->columns,
+                               .form = (uint64_t)call->carried << 32 | (uint64_t)call->columns,
                                .tokens =
                                    lane->send.needed < capacity ? lane->send.needed : capacity};
     sluice_status status = sl_exchange_meet(context, SL_CHANNEL_MOVE, &header);

@@ -134,9 +134,10 @@ sluice_status sl_exchange_trade(sluice_context *context, int32_t channel,
 }
 
 sluice_status sl_exchange_gather(sluice_context *context, int32_t channel, int32_t kind,
-                                 int32_t layer, const void *mine, void *all, size_t bytes)
+                                 int32_t layer, uint64_t form, const void *mine, void *all,
+                                 size_t bytes)
 {
-    struct sl_header header = {.kind = kind, .layer = layer, .form = bytes};
+    struct sl_header header = {.kind = kind, .layer = layer, .form = form ^ bytes};
     sluice_status status = sl_exchange_meet(context, channel, &header);
     if (status)
         return status;

@@ -16,7 +16,13 @@ enum {
 };
 
 /* The channel of dispatch and combine, and that of balance. */
-enum { SL_CHANNEL_MOVE = 0, SL_CHANNEL_BALANCE = 1, SL_CHANNEL_MIGRATE = 2, SL_CHANNEL_OPEN = 3 };
+enum {
+    SL_CHANNEL_MOVE = 0,
+    SL_CHANNEL_BALANCE = 1,
+    SL_CHANNEL_MIGRATE = 2,
+    SL_CHANNEL_OPEN = 3,
+    SL_CHANNEL_LOAD = 4 /* messages only: what fails there leaves the others alone */
+};
 
 /* At open: makes the state that config->transport and uses ask for (context->exchange), and fills
  * in the transport's share of needs (may be NULL). With `query` nothing stays allocated. Errors
@@ -33,12 +39,13 @@ void sl_exchange_hold(sluice_context *context);
 /* After ranks were set anew: numbers of calls start again, broken state is over. */
 void sl_exchange_reset(sluice_context *context);
 
-/* One all-gather of `bytes` from every living rank behind a header (kind, layer, epoch, number),
- * which is compared; out is [living][bytes] in ascending rank. A rank that failed its argument
+/* One all-gather of `bytes` from every living rank behind a header (kind, layer, epoch, number,
+ * bytes, form), which is compared; out is [living][bytes] in ascending rank. A rank that failed its argument
  * checks does not come, so peers get PEER_LOST. PEER_LOST, MISMATCH and CANCELLED end all exchange
- * until sl_exchange_reset. Allocates nothing; bytes <= 8 * (SL_MAX_RANKS + 1). */
+ * until sl_exchange_reset. Allocates nothing. */
 sluice_status sl_exchange_gather(sluice_context *context, int32_t channel, int32_t kind,
-                                 int32_t layer, const void *mine, void *all, size_t bytes);
+                                 int32_t layer, uint64_t form, const void *mine, void *all,
+                                 size_t bytes);
 
 sluice_status cpu_dispatch(sluice_context *context, const sluice_dispatch_args *args);
 sluice_status cpu_combine(sluice_context *context, const sluice_combine_args *args);

@@ -3,6 +3,7 @@
 #ifndef SL_CPU_EXT_H
 #define SL_CPU_EXT_H
 
+#include "../../abi/ext/balance.h"
 #include "../../abi/ext/device.h"
 #include "../../abi/ext/load.h"
 #include "../../abi/ext/placement.h"
@@ -16,5 +17,6 @@ extern const sluice_load_api cpu_load_api;
 extern const sluice_stats_api cpu_stats_api;
 extern const sluice_ranks_api cpu_ranks_api;
 extern const sluice_device_api cpu_device_api;
+extern const sluice_balance_api cpu_balance_api;
 
 #endif

@@ -57,10 +57,13 @@ static sluice_status snapshot(sluice_context *context, int64_t *counts, int64_t 
     return SLUICE_OK;
 }
 
-static void zero(struct sl_bank *bank)
+static void zero(sluice_context *context, int32_t index)
 {
+    struct sl_bank *bank = &context->banks[index];
+    size_t folded = (size_t)bank->shape.experts + (size_t)bank->shape.ranks;
     memset(bank->counters, 0, (size_t)bank->shape.physical * sizeof *bank->counters);
-    memset(bank->folded, 0, (size_t)bank->shape.experts * sizeof *bank->folded);
+    memset(bank->folded, 0, folded * sizeof *bank->folded);
+    sl_windows_forget(context, index);
 }
 
 static sluice_status reset(sluice_context *context, int32_t layer, void *stream)
@@ -73,12 +76,12 @@ static sluice_status reset(sluice_context *context, int32_t layer, void *stream)
     if (SL_MUTANT(reset_clears_nothing))
         return SLUICE_OK;
     if (layer != -1) {
-        zero(state->bank);
+        zero(context, state->bank_index);
         return SLUICE_OK;
     }
     for (int32_t i = 0; i < context->layer_count; i++)
         if (context->layers[i].bank_index == i)
-            zero(&context->banks[i]);
+            zero(context, i);
     return SLUICE_OK;
 }
 
@@ -128,4 +131,8 @@ const sluice_load_api cpu_load_api = {
     .reset = reset,
     .add_slots = add_slots,
     .read_logical = read_logical,
+    .windows = cpu_windows,
+    .window_end = cpu_window_end,
+    .window_poll = cpu_window_poll,
+    .window = cpu_window,
 };

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
-#include "../core/count.h"
 #include "../core/mutant.h"
 #include "cpu_args.h"
 #include "cpu_ext.h"
@@ -64,8 +63,7 @@ static sluice_status set(sluice_context *context, int32_t layer, const int32_t *
         return sl_fail(context, SLUICE_STALE,
                        "epoch is %lld: layer %d is at %lld, it must be above that or 0",
                        (long long)epoch, layer, (long long)bank->epoch);
-    sl_count_logical(bank->counters, &bank->shape, bank->place.map, bank->folded);
-    memset(bank->counters, 0, (size_t)count * sizeof *bank->counters);
+    sl_bank_fold(bank);
     sl_bank_build(context, state->bank_index, map);
     bank->epoch = epoch ? epoch : bank->epoch + 1;
     return SLUICE_OK;

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "../core/mutant.h"
+#include "cpu_config.h"
 #include "cpu_exchange.h"
 #include "cpu_ext.h"
 
@@ -45,11 +46,17 @@ static sluice_status check_comm(sluice_context *context, const sluice_comm *give
     if (context->exchanges && living > 1 && (!comm->all_gather || !comm->all_to_all))
         return sl_fail(context, SLUICE_INVALID,
                        "%s has no all_gather and all_to_all: this context exchanges", which);
+    if (living > 1 && !sl_config_messages(context->uses, comm))
+        return sl_fail(context, SLUICE_INVALID,
+                       "%s lacks one of isend, irecv, poll, cancel and resume: this context sums "
+                       "its load",
+                       which);
     return SLUICE_OK;
 }
 
 static void take(sluice_context *context, const sluice_ranks *ranks)
 {
+    sl_windows_restart(context);
     pthread_mutex_lock(&context->text_lock);
     atomic_store(&context->generation, ranks->generation);
     if (ranks->comm)

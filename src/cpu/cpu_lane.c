@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cpu_balance.h"
 #include "cpu_config.h"
 #include "cpu_lane.h"
 
@@ -98,7 +99,7 @@ static size_t lay_common(const sluice_context *context, struct sl_exchange *exch
     struct cut cut = {base, 0};
     int64_t ranks = context->ranks, visits = least(ranks, exchange->columns_max);
     int64_t meta = 1 + 2 * (int64_t)exchange->columns_max;
-    int64_t counts = ranks * (exchange->local_max + 1);
+    int64_t counts = ranks * (exchange->local_max + 1 + exchange->carried_max);
     exchange->scratch = piece(&cut, 2 * ranks, sizeof(int32_t));
     exchange->peer_of = piece(&cut, ranks, sizeof(int32_t));
     exchange->headers = piece(&cut, ranks, sizeof(struct sl_header));
@@ -164,6 +165,8 @@ static void size_up(const sluice_context *context, struct sl_exchange *exchange)
     for (int32_t i = 0; i < context->layer_count; i++) {
         const struct sl_layer *layer = &context->layers[i];
         int32_t columns = layer->rule.top_k + layer->shared;
+        int32_t carried = sl_balance_carried_most(context, layer);
+        exchange->carried_max = carried > exchange->carried_max ? carried : exchange->carried_max;
         exchange->columns_max = columns > exchange->columns_max ? columns : exchange->columns_max;
         if (layer->bank->shape.local > exchange->local_max)
             exchange->local_max = layer->bank->shape.local;

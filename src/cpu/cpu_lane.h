@@ -46,12 +46,13 @@ struct sl_exchange {
     int64_t tokens_max;         /* greatest T of either mode */
     int32_t columns_max;        /* K + F */
     int32_t local_max;          /* L */
+    int32_t carried_max;        /* what balance adds to counts */
     size_t staging_bytes;       /* of each of the two below */
     char *staging_out, *staging_in;
     int32_t *meta_out;               /* what is sent of meta */
     int32_t *scratch;                /* [2 * ranks] */
     int32_t *peer_of;                /* [ranks] number among the living, -1: dead */
-    int32_t *counts_out, *counts_in; /* [ranks][L + 1] */
+    int32_t *counts_out, *counts_in; /* [ranks][L + 1 + carried_max] */
     struct sl_header *headers;       /* [ranks] */
     const void **send;
     void **recv;

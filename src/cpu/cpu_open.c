@@ -10,6 +10,7 @@
 
 #include "../core/mutant.h"
 #include "cpu_args.h"
+#include "cpu_balance.h"
 #include "cpu_choose.h"
 #include "cpu_config.h"
 #include "cpu_exchange.h"
@@ -121,7 +122,8 @@ static struct sl_shape shape_of(const struct sl_layer *layer, int32_t slots, int
 static size_t counter_bytes(const sluice_context *context, const struct sl_shape *shape)
 {
     int32_t sets = sl_threads(context) + 1;
-    return ((size_t)sets * (size_t)shape->physical + (size_t)shape->experts) * sizeof(uint64_t);
+    size_t folded = (size_t)shape->experts + (size_t)shape->ranks;
+    return ((size_t)sets * (size_t)shape->physical + folded) * sizeof(uint64_t);
 }
 
 static size_t load_bytes(const sluice_context *context)
@@ -273,6 +275,7 @@ static void add_needs(const sluice_context *context, sluice_needs *needs)
         const struct sl_shape *shape = &context->banks[i].shape;
         bytes += sl_place_bytes(shape) + counter_bytes(context, shape);
     }
+    bytes += sl_balance_needs(context);
     needs->host_bytes += bytes + sl_pool_bytes(context->host.threads);
     needs->threads = context->host.threads > 1 ? context->host.threads - 1 : 0;
 }
@@ -302,6 +305,9 @@ static sluice_status start(sluice_context *context, const sluice_config *config,
         if (!context->load)
             return sl_text_fail(text, SLUICE_NO_MEMORY, "no memory for %zu bytes of loads", load);
     }
+    if (!sl_balance_open(context))
+        return sl_text_fail(text, SLUICE_NO_MEMORY, "no memory for %zu bytes of balance",
+                            sl_balance_needs(context));
     status = start_threads(context, text);
     bool joins = (config->flags & SLUICE_OPEN_JOIN) != 0;
     if (!status && context->exchanges && joins)
@@ -362,7 +368,9 @@ void cpu_close(sluice_context *context)
     struct sl_pool *pool = context->pool;
     sl_pool_stop(pool);
     sl_free(context, pool, (size_t)sl_pool_bytes(context->host.threads), SLUICE_MEM_STATE);
+    sl_windows_close(context);
     sl_exchange_close(context);
+    sl_balance_close(context);
     sl_free(context, context->load, load_bytes(context), SLUICE_MEM_SCRATCH);
     for (size_t i = 0; context->banks && i < count; i++) {
         struct sl_bank *bank = &context->banks[i];

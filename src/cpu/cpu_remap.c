@@ -2,6 +2,7 @@
 #include "cpu_remap.h"
 
 #include "../core/mutant.h"
+#include "cpu_balance.h"
 #include "cpu_topk.h"
 #include "cpu_waterfill.h"
 
@@ -51,6 +52,8 @@ sluice_status sl_check_map(struct sl_walk *walk, int32_t layer, const struct sl_
     if (walk->waterfill && args->dispatch_weights && !args->dispatch_ids)
         return sl_fail(context, SLUICE_INVALID,
                        "dispatch_ids is missing: under waterfill dispatch_weights come with them");
+    walk->balance = sl_balance_serves(context, walk->layer);
+    walk->later = context->copy_policy == SLUICE_COPY_BALANCED;
     return sl_check_out(walk, "recorder_ids", args->recorder_ids, top_k, SL_T_IDS,
                         &walk->recorder_ids);
 }
@@ -58,13 +61,20 @@ sluice_status sl_check_map(struct sl_walk *walk, int32_t layer, const struct sl_
 sluice_status sl_map_run(struct sl_walk *walk, int32_t layer)
 {
     sluice_status status = SLUICE_OK;
+    walk->holds = walk->waterfill || walk->balance;
     if (walk->waterfill)
-        status = sl_waterfill_run(walk, layer);
-    else {
+        sl_waterfill_begin(walk);
+    if (walk->balance)
+        status = sl_balance_run(walk, layer);
+    else
         sl_walk_run(walk);
+    if (!status && walk->waterfill)
+        status = sl_waterfill_finish(walk, layer);
+    /* A call that failed has counted and drawn nothing. */
+    if (status)
+        sl_walk_drop(walk);
+    else
         sl_walk_keep(walk);
-    }
-    /* A call that failed has drawn nothing. */
     walk->layer->calls += status == SLUICE_OK;
     return status;
 }

@@ -14,8 +14,8 @@ struct sl_map_out {
 /* Checks; fills in walk->remap and outputs. */
 sluice_status sl_check_map(struct sl_walk *walk, int32_t layer, const struct sl_map_out *args);
 
-/* Runs a checked walk that maps: counts the call, and under waterfill exchanges loads (dynamic)
- * and gives the shared columns their ranks. */
+/* Runs a checked walk that maps, with what waterfill and balance do before and after it (and may
+ * exchange), and counts the call. */
 sluice_status sl_map_run(struct sl_walk *walk, int32_t layer);
 
 sluice_status cpu_remap(sluice_context *context, const sluice_remap_args *args);

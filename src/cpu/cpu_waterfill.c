@@ -22,7 +22,7 @@ static struct room room_of(const sluice_context *context)
     return room;
 }
 
-static int64_t valid_rows(const struct sl_walk *walk)
+int64_t sl_valid_rows(const struct sl_walk *walk)
 {
     int64_t count = 0;
     for (int64_t t = 0; t < walk->io.valid_rows; t++)
@@ -38,8 +38,8 @@ static sluice_status share(struct sl_walk *walk, int32_t layer, const struct roo
     int64_t *mine = context->load; /* its own part 0, one longer: part 1 has been merged */
     int64_t own[SL_MAX_RANKS + 1];
     memcpy(own, mine, (size_t)context->ranks * sizeof *own);
-    own[context->ranks] = valid_rows(walk);
-    sluice_status status = sl_exchange_gather(context, SL_CHANNEL_BALANCE, SL_KIND_REMAP, layer,
+    own[context->ranks] = sl_valid_rows(walk);
+    sluice_status status = sl_exchange_gather(context, SL_CHANNEL_BALANCE, SL_KIND_REMAP, layer, 0,
                                               own, room->said, (size_t)width * sizeof *own);
     if (status)
         return status;
@@ -97,26 +97,26 @@ static void move_shared(const struct sl_walk *walk, const struct sl_waterfill *p
     }
 }
 
-sluice_status sl_waterfill_run(struct sl_walk *walk, int32_t layer)
+void sl_waterfill_begin(struct sl_walk *walk)
+{
+    sluice_context *context = walk->context;
+    memset(context->load, 0,
+           (size_t)sl_threads(context) * (size_t)context->ranks * sizeof *context->load);
+    walk->load = context->load;
+}
+
+sluice_status sl_waterfill_finish(struct sl_walk *walk, int32_t layer)
 {
     sluice_context *context = walk->context;
     struct room room = room_of(context);
-    int64_t threads = sl_threads(context);
-    memset(context->load, 0, (size_t)(threads * context->ranks) * sizeof *context->load);
-    walk->load = context->load;
     bool dynamic = context->shared_policy == SLUICE_SHARED_WATERFILL_DYNAMIC;
-    walk->holds = dynamic;
-    sl_walk_run(walk);
     if (dynamic) {
         sluice_status status = share(walk, layer, &room);
-        if (status) {
-            sl_walk_drop(walk);
+        if (status)
             return status;
-        }
     } else {
         memcpy(room.load, context->load, (size_t)context->ranks * sizeof *room.load);
     }
-    sl_walk_keep(walk);
     if (!walk->dispatch_ids.wanted)
         return SLUICE_OK;
     struct sl_waterfill plan = {

@@ -5,8 +5,14 @@
 
 #include "cpu_blocks.h"
 
-/* Maps with shared columns at home, counts choices by destination rank, shares the counts
- * (dynamic: collective), then moves the shared columns. */
-sluice_status sl_waterfill_run(struct sl_walk *walk, int32_t layer);
+/* Before the walk, which maps with shared columns at home: makes it count choices by destination
+ * rank. */
+void sl_waterfill_begin(struct sl_walk *walk);
+
+/* After it: shares the counts (dynamic: collective) and moves the shared columns. */
+sluice_status sl_waterfill_finish(struct sl_walk *walk, int32_t layer);
+
+/* Rows of the walk that are no padding. */
+int64_t sl_valid_rows(const struct sl_walk *walk);
 
 #endif

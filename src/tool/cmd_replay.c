@@ -1,6 +1,4 @@
 /* `sluice replay`: serves routing on many ranks through every operation and checks every output. */
-#include <errno.h>
-#include <getopt.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +9,7 @@
 #include "replay.h"
 #include "tool_file.h"
 #include "tool_models.h"
+#include "tool_options.h"
 #include "tool_progress.h"
 
 static const char help[] =
@@ -43,121 +42,57 @@ static const char help[] =
     "  --plot FILE.svg      rank x layer load\n"
     "  --json FILE|-        the figures\n";
 
-enum { OPTION_FIRST = 1000 };
-
-struct word {
-    const char *name;
-    int32_t value;
-};
-static const struct word copies[] = {
+static const struct sl_option_word copies[] = {
     {"static", SLUICE_COPY_STATIC}, {"random", SLUICE_COPY_RANDOM}, {NULL, 0}};
-static const struct word shareds[] = {{"local", SLUICE_SHARED_AT_HOME},
-                                      {"none", SLUICE_SHARED_NOT_FUSED},
-                                      {"waterfill-static", SLUICE_SHARED_WATERFILL_STATIC},
-                                      {"waterfill-dynamic", SLUICE_SHARED_WATERFILL_DYNAMIC},
-                                      {NULL, 0}};
-static const struct word dispatches[] = {{"exact", 0}, {"fixed", 1}, {NULL, 0}};
-static const struct word orders[] = {
+static const struct sl_option_word shareds[] = {
+    {"local", SLUICE_SHARED_AT_HOME},
+    {"none", SLUICE_SHARED_NOT_FUSED},
+    {"waterfill-static", SLUICE_SHARED_WATERFILL_STATIC},
+    {"waterfill-dynamic", SLUICE_SHARED_WATERFILL_DYNAMIC},
+    {NULL, 0}};
+static const struct sl_option_word dispatches[] = {{"exact", 0}, {"fixed", 1}, {NULL, 0}};
+static const struct sl_option_word orders[] = {
     {"exact", SLUICE_COMBINE_EXACT}, {"per-rank", SLUICE_COMBINE_PER_RANK}, {NULL, 0}};
-static const struct word routes[] = {
+static const struct sl_option_word routes[] = {
     {"both", SL_ROUTE_BOTH}, {"fused", SL_ROUTE_FUSED}, {"split", SL_ROUTE_SPLIT}, {NULL, 0}};
-static const struct word dtypes[] = {{"f32", 0}, {"bf16", 1}, {NULL, 0}};
-
-/* How an option is read: a text, a number in a range, or one of some words. */
-struct rule {
-    const char *name;
-    const char **text;
-    int32_t *number;
-    int32_t least, most;
-    const struct word *words;
-};
-
-static int take_number(const struct rule *rule, const char *value, char *err, size_t n)
-{
-    char *end = NULL;
-    errno = 0;
-    long long number = strtoll(value, &end, 10);
-    if (errno || end == value || *end || number < rule->least || number > rule->most)
-        return sl_tool_error(err, n, "--%s is %s: must be %d to %d", rule->name, value, rule->least,
-                             rule->most);
-    *rule->number = (int32_t)number;
-    return 0;
-}
-
-static int take_word(const struct rule *rule, const char *value, char *err, size_t n)
-{
-    char all[120] = "";
-    for (const struct word *w = rule->words; w->name; w++) {
-        if (strcmp(w->name, value) == 0) {
-            *rule->number = w->value;
-            return 0;
-        }
-        size_t used = strlen(all);
-        (void)snprintf(all + used, sizeof all - used, "%s%s", used ? ", " : "", w->name);
-    }
-    return sl_tool_error(err, n, "--%s is %s: must be one of %s", rule->name, value, all);
-}
-
-static int take(const struct rule *rule, const char *value, char *err, size_t n)
-{
-    if (rule->text) {
-        *rule->text = value;
-        return 0;
-    }
-    return rule->words ? take_word(rule, value, err, n) : take_number(rule, value, err, n);
-}
+static const struct sl_option_word dtypes[] = {{"f32", 0}, {"bf16", 1}, {NULL, 0}};
 
 /* Returns 0, -1 with a line in err, or 1 when help was asked for. */
 static int parse(int argc, char **argv, struct sl_replay_options *o, char *err, size_t n)
 {
     int32_t seed = 1, route = SL_ROUTE_BOTH;
-    const struct rule rules[] = {
-        {"weights", &o->weights, NULL, 0, 0, NULL},
-        {"model", &o->model, NULL, 0, 0, NULL},
-        {"ranks", NULL, &o->ranks, 1, 256, NULL},
-        {"tokens", NULL, &o->tokens, 1, 65536, NULL},
-        {"steps", NULL, &o->steps, 1, 1000000, NULL},
-        {"layers", NULL, &o->layers, 1, 4096, NULL},
-        {"redundant", NULL, &o->redundant, 0, 8191, NULL},
-        {"placement", &o->placement, NULL, 0, 0, NULL},
-        {"copy", NULL, &o->copy_policy, 0, 0, copies},
-        {"shared", NULL, &o->shared_policy, 0, 0, shareds},
-        {"shared-experts", NULL, &o->shared_experts, 0, 8, NULL},
-        {"top-k", NULL, &o->top_k, 1, 64, NULL},
-        {"dispatch", NULL, &o->fixed, 0, 0, dispatches},
-        {"combine", NULL, &o->combine_order, 0, 0, orders},
-        {"route", NULL, &route, 0, 0, routes},
-        {"dtype", NULL, &o->bf16, 0, 0, dtypes},
-        {"hidden", NULL, &o->hidden, 256, 8192, NULL},
-        {"width", NULL, &o->width, 1, 512, NULL},
-        {"threads", NULL, &o->threads, 0, 64, NULL},
-        {"seed", NULL, &seed, 0, INT32_MAX, NULL},
-        {"plugin", &o->plugin, NULL, 0, 0, NULL},
-        {"plot", &o->plot, NULL, 0, 0, NULL},
-        {"json", &o->json, NULL, 0, 0, NULL},
+    const struct sl_option options[] = {
+        {.name = "weights", .text = &o->weights},
+        {.name = "model", .text = &o->model},
+        {.name = "ranks", .number = &o->ranks, .least = 1, .most = 256},
+        {.name = "tokens", .number = &o->tokens, .least = 1, .most = 65536},
+        {.name = "steps", .number = &o->steps, .least = 1, .most = 1000000},
+        {.name = "layers", .number = &o->layers, .least = 1, .most = 4096},
+        {.name = "redundant", .number = &o->redundant, .least = 0, .most = 8191},
+        {.name = "placement", .text = &o->placement},
+        {.name = "copy", .number = &o->copy_policy, .words = copies},
+        {.name = "shared", .number = &o->shared_policy, .words = shareds},
+        {.name = "shared-experts", .number = &o->shared_experts, .least = 0, .most = 8},
+        {.name = "top-k", .number = &o->top_k, .least = 1, .most = 64},
+        {.name = "dispatch", .number = &o->fixed, .words = dispatches},
+        {.name = "combine", .number = &o->combine_order, .words = orders},
+        {.name = "route", .number = &route, .words = routes},
+        {.name = "dtype", .number = &o->bf16, .words = dtypes},
+        {.name = "hidden", .number = &o->hidden, .least = 256, .most = 8192},
+        {.name = "width", .number = &o->width, .least = 1, .most = 512},
+        {.name = "threads", .number = &o->threads, .least = 0, .most = 64},
+        {.name = "seed", .number = &seed, .least = 0, .most = INT32_MAX},
+        {.name = "plugin", .text = &o->plugin},
+        {.name = "plot", .text = &o->plot},
+        {.name = "json", .text = &o->json},
     };
-    enum { RULES = sizeof rules / sizeof *rules };
-    struct option options[RULES + 2] = {{"help", no_argument, NULL, 'h'}};
-    for (int i = 0; i < RULES; i++)
-        options[i + 1] = (struct option){rules[i].name, required_argument, NULL, OPTION_FIRST + i};
-    opterr = 0;
-    for (;;) {
-        int found = getopt_long(argc, argv, ":h", options, NULL);
-        if (found == -1)
-            break;
-        if (found == 'h')
-            return 1;
-        if (found == ':')
-            return sl_tool_error(err, n, "%s needs a value", argv[optind - 1]);
-        if (found < OPTION_FIRST)
-            return sl_tool_error(err, n, "there is no option %s: `sluice help replay` lists them",
-                                 argv[optind - 1]);
-        if (take(&rules[found - OPTION_FIRST], optarg, err, n))
-            return -1;
-    }
-    if (argc - optind > 1)
-        return sl_tool_error(err, n, "replay takes one file: %s is another", argv[optind + 1]);
-    o->input = optind < argc ? argv[optind] : NULL;
+    int first = 0, bad = sl_options_parse(argc, argv, options,
+                                          (int)(sizeof options / sizeof *options), &first, err, n);
+    if (bad)
+        return bad;
+    if (argc - first > 1)
+        return sl_tool_error(err, n, "replay takes one file: %s is another", argv[first + 1]);
+    o->input = first < argc ? argv[first] : NULL;
     o->seed = (uint64_t)seed;
     o->route = (enum sl_replay_route)route;
     return 0;

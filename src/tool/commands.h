@@ -6,5 +6,8 @@
 int sl_cmd_info(int argc, char **argv);
 int sl_cmd_replay(int argc, char **argv);
 int sl_cmd_bench(int argc, char **argv);
+int sl_cmd_eval(int argc, char **argv);
+int sl_cmd_plan(int argc, char **argv);
+int sl_cmd_diagnose(int argc, char **argv);
 
 #endif

@@ -15,6 +15,9 @@ static const struct command commands[] = {
     {"info", "what a plugin is and whether it can run here", sl_cmd_info},
     {"replay", "serve routing on many ranks and check every output", sl_cmd_replay},
     {"bench", "measure the plugin beside plain C and memcpy", sl_cmd_bench},
+    {"eval", "how level a placement can be made under given counts", sl_cmd_eval},
+    {"plan", "say where the copies of experts should live", sl_cmd_plan},
+    {"diagnose", "is the load uneven, and what would each remedy gain", sl_cmd_diagnose},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 

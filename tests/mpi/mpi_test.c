@@ -8,6 +8,7 @@
 #include "../../abi/hosts/host_kit.h"
 #include "mpi_bytes.h"
 #include "mpi_layer.h"
+#include "mpi_windows.h"
 
 static const bool ALL[RANKS] = {true, true, true, true};
 static const bool WITHOUT_3[RANKS] = {true, true, true, false};
@@ -133,6 +134,7 @@ static void layers(void)
     mpi_run("a late rank is named, and ranks go on with it, without it, and with it again",
             late_rank_is_named_and_comes_back);
     mpi_run("ranks in different calls are told so", ranks_in_different_calls_are_told);
+    mpi_windows(api);
 }
 
 int main(int argc, char **argv)

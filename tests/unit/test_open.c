@@ -48,6 +48,7 @@ static sluice_config everything(struct account *account, sluice_host *host,
     config.transport = transport;
     config.uses = SLUICE_USE_EXACT | SLUICE_USE_FIXED | SLUICE_USE_BALANCE_NOW;
     config.shared_policy = SLUICE_SHARED_WATERFILL_DYNAMIC;
+    config.copy_policy = SLUICE_COPY_BALANCED;
     return config;
 }
 

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cpu_balance_place.h"
+
+#include <string.h>
+
+/* A pass over the rows of a call. */
+struct pass {
+    struct sl_walk *walk;
+    const struct sl_layer_balance *own;
+    struct sl_context_balance *balance;
+    const struct sl_shape *shape;
+    const int64_t *quota; /* [P] of this call */
+    int64_t *room;        /* [ranks] shared columns of this call */
+    int32_t rank;         /* of the next shared column, while room[rank] > 0 */
+    struct sl_ids dispatch, recorder;
+};
+
+/* ----------------------------------------------------------------------- quotas of this call */
+
+/* Cuts `count` at the boundaries count * S_k / S of old quotas, whose sum S_k may be anything. */
+struct cutter {
+    int64_t count, before, running;
+    int32_t shift;
+    int64_t sum;
+};
+
+static struct cutter cutter_of(int64_t count, int64_t sum)
+{
+    struct cutter cutter = {.count = count, .sum = sum};
+    while (cutter.sum >> 31) {
+        cutter.sum >>= 1;
+        cutter.shift++;
+    }
+    return cutter;
+}
+
+static int64_t next_cut(struct cutter *cutter, int64_t old)
+{
+    cutter->running += old;
+    int64_t boundary = cutter->count * (cutter->running >> cutter->shift) / cutter->sum;
+    int64_t part = boundary - cutter->before;
+    cutter->before = boundary;
+    return part;
+}
+
+static int64_t sum_of(const int64_t *quota, const int32_t *copies, int32_t count)
+{
+    int64_t sum = 0;
+    for (int32_t c = 0; c < count; c++)
+        sum += quota[copies[c]];
+    return sum;
+}
+
+/* This rank's old quotas of the expert; those of all where it had none; else even ones. */
+static void cut_expert(const struct pass *pass, const int32_t *copies, int32_t copies_count,
+                       int64_t count)
+{
+    const int64_t *old = pass->own->routed;
+    int64_t sum = sum_of(old, copies, copies_count);
+    if (sum == 0) {
+        old = pass->own->whole;
+        sum = sum_of(old, copies, copies_count);
+    }
+    struct cutter cutter = cutter_of(count, sum ? sum : copies_count);
+    for (int32_t c = 0; c < copies_count; c++)
+        pass->balance->call[copies[c]] = next_cut(&cutter, sum ? old[copies[c]] : 1);
+}
+
+static void cut_routed(struct pass *pass)
+{
+    const struct sl_place *place = &pass->walk->layer->bank->place;
+    for (int32_t e = 0; e < pass->shape->experts; e++) {
+        int32_t begin = place->alive_start[e], count = place->alive_start[e + 1] - begin;
+        if (count > 0)
+            cut_expert(pass, place->alive_copies + begin, count, pass->balance->own[e]);
+    }
+    pass->quota = pass->balance->call;
+}
+
+static void cut_shared(struct pass *pass)
+{
+    int64_t units = pass->balance->own[pass->own->entries] * pass->shape->shared, sum = 0;
+    for (int32_t r = 0; r < pass->shape->ranks; r++)
+        sum += pass->own->shared[r];
+    struct cutter cutter = cutter_of(units, sum ? sum : 1);
+    for (int32_t r = 0; r < pass->shape->ranks; r++) {
+        int64_t old = sum ? pass->own->shared[r] : r == pass->shape->rank;
+        pass->room[r] = next_cut(&cutter, old);
+    }
+}
+
+/* ---------------------------------------------------------------------------------- choices */
+
+static void start_turns(const struct pass *pass)
+{
+    const struct sl_place *place = &pass->walk->layer->bank->place;
+    for (int32_t e = 0; e < pass->shape->experts; e++)
+        pass->balance->turns[e] = (struct sl_turn){.at = place->alive_start[e] - 1};
+}
+
+/* The next copy with a quota. */
+static void take_turn(const struct pass *pass, struct sl_turn *turn)
+{
+    const int32_t *copies = pass->walk->layer->bank->place.alive_copies;
+    do {
+        turn->physical = copies[++turn->at];
+        turn->left = (int32_t)pass->quota[turn->physical];
+    } while (turn->left == 0);
+    turn->slot = sl_slot_of(pass->shape, turn->physical);
+}
+
+static void place_choices(struct pass *pass, int64_t t)
+{
+    const struct sl_walk *walk = pass->walk;
+    bool dispatched = walk->dispatch_ids.wanted, recorded = walk->recorder_ids.wanted;
+    const struct sl_ids *from = dispatched ? &pass->dispatch : &pass->recorder;
+    for (int32_t k = 0; k < walk->remap.top_k; k++) {
+        int64_t e = sl_id_at(from, t, k);
+        if (e < 0)
+            continue;
+        struct sl_turn *turn = &pass->balance->turns[e];
+        if (turn->left == 0)
+            take_turn(pass, turn);
+        turn->left--;
+        if (dispatched)
+            sl_id_put(&pass->dispatch, t, k, turn->slot);
+        if (recorded)
+            sl_id_put(&pass->recorder, t, k, turn->physical);
+    }
+}
+
+/* What the walk could not count, as it did not know the copies. */
+static void count_choices(const struct pass *pass)
+{
+    const struct sl_walk *walk = pass->walk;
+    uint64_t *counters = sl_walk_counters(walk);
+    for (int32_t p = 0; p < pass->shape->physical; p++) {
+        if (walk->counts)
+            counters[p] += (uint64_t)pass->quota[p];
+        if (walk->waterfill)
+            walk->load[p / pass->shape->slots] += pass->quota[p];
+    }
+}
+
+/* --------------------------------------------------------------------------- shared columns */
+
+/* Where a row's shared columns are by themselves. */
+static int32_t home_of(const struct pass *pass, int64_t t)
+{
+    const struct sl_remap *remap = &pass->walk->remap;
+    return remap->by_row ? sl_serving_rank(remap, t) : pass->shape->rank;
+}
+
+static int32_t next_rank(struct pass *pass, int64_t t)
+{
+    while (pass->rank < pass->shape->ranks && pass->room[pass->rank] == 0)
+        pass->rank++;
+    if (pass->rank == pass->shape->ranks)
+        return home_of(pass, t);
+    pass->room[pass->rank]--;
+    return pass->rank;
+}
+
+/* Of the ranks the row visits the one with the most room, the lowest of several; else home. */
+static int32_t visited_rank(struct pass *pass, int64_t t)
+{
+    int32_t best = -1, home = home_of(pass, t);
+    for (int32_t k = 0; k < pass->walk->remap.top_k; k++) {
+        int64_t slot = sl_id_at(&pass->dispatch, t, k);
+        int32_t r = slot < 0 ? -1 : (int32_t)(slot / pass->shape->local);
+        if (r < 0 || r == home || pass->room[r] == 0)
+            continue;
+        if (best < 0 || pass->room[r] > pass->room[best] ||
+            (pass->room[r] == pass->room[best] && r < best))
+            best = r;
+    }
+    if (best < 0)
+        return home;
+    pass->room[best]--;
+    return best;
+}
+
+static bool visits(const struct pass *pass, int64_t t, int32_t rank)
+{
+    for (int32_t k = 0; k < pass->walk->remap.top_k; k++) {
+        int64_t slot = sl_id_at(&pass->dispatch, t, k);
+        if (slot >= 0 && slot / pass->shape->local == rank)
+            return true;
+    }
+    return false;
+}
+
+static int32_t shared_rank(struct pass *pass, int64_t t, int32_t j)
+{
+    bool visited = pass->own->config.visited_only != 0;
+    if (pass->own->column[0] < 0)
+        return visited ? visited_rank(pass, t) : next_rank(pass, t);
+    int32_t rank = pass->own->column[j];
+    return visited && !visits(pass, t, rank) ? home_of(pass, t) : rank;
+}
+
+static void place_shared(struct pass *pass, int64_t t)
+{
+    for (int32_t j = 0; j < pass->shape->shared; j++) {
+        int64_t rank = shared_rank(pass, t, j);
+        sl_id_put(&pass->dispatch, t, pass->walk->remap.top_k + j,
+                  rank * pass->shape->local + pass->shape->slots + j);
+    }
+}
+
+/* ------------------------------------------------------------------------------------- rows */
+
+void sl_balance_place(struct sl_walk *walk, int32_t layer)
+{
+    sluice_context *context = walk->context;
+    struct pass pass = {.walk = walk,
+                        .own = &context->balance->layers[layer],
+                        .balance = context->balance,
+                        .shape = &walk->layer->bank->shape,
+                        .room = context->balance->room};
+    bool stale = pass.own->config.mode == SLUICE_BALANCE_STALE;
+    bool copies = walk->later;
+    bool level = context->shared_policy == SLUICE_SHARED_LEVEL && walk->layer->shared > 0 &&
+                 walk->dispatch_ids.wanted;
+    pass.quota = pass.own->routed;
+    if (walk->dispatch_ids.wanted)
+        pass.dispatch = sl_ids_of(&walk->dispatch_ids.view);
+    if (walk->recorder_ids.wanted)
+        pass.recorder = sl_ids_of(&walk->recorder_ids.view);
+    if (copies && stale)
+        cut_routed(&pass);
+    if (copies)
+        start_turns(&pass);
+    if (level && stale)
+        cut_shared(&pass);
+    else if (level)
+        memcpy(pass.room, pass.own->shared, (size_t)pass.shape->ranks * sizeof *pass.room);
+    copies = copies && (walk->dispatch_ids.wanted || walk->recorder_ids.wanted);
+    for (int64_t t = 0; t < walk->io.valid_rows; t++) {
+        if (walk->io.row_valid && !walk->io.row_valid[t])
+            continue;
+        if (copies)
+            place_choices(&pass, t);
+        if (level)
+            place_shared(&pass, t);
+    }
+    if (walk->later)
+        count_choices(&pass);
+}

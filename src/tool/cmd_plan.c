@@ -1,0 +1,224 @@
+/* `sluice plan`: where the copies should live. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../host/sluice_host.h"
+#include "commands.h"
+#include "tool_file.h"
+#include "tool_json.h"
+#include "tool_options.h"
+#include "tool_plan.h"
+
+static const char help[] =
+    "sluice plan COUNTS.json... --ranks W -o PLACEMENT.json [options]\n"
+    "Where the copies of each layer's experts should live, from counts (SGLang's forms). Of "
+    "several\n"
+    "files the worst counts.\n"
+    "  -o, --output FILE|-  physical_to_logical_map\n"
+    "  --ranks N            1 to 1024\n"
+    "  --redundant R        slots more than experts, over all ranks: 0; from --current if given\n"
+    "  --policy P           level (judged by what the step balancer makes of it) or eplb\n"
+    "  --current FILE       level: few moves away from this placement instead of a new one\n"
+    "  --budget SLOTS       most slots written in all\n"
+    "  --target X           greatest / mean rank load at which level stops: 1.01\n"
+    "  --nodes N            machines, of as many ranks each: 1\n"
+    "  --groups N           of experts, for eplb over several nodes: 1\n"
+    "  --shared-experts N   shared experts that ride as slots: 0\n"
+    "  --top-k N            choices a token, for the shared experts' load: 8\n"
+    "  --plugin P           a path or a name: cpu\n"
+    "  --json FILE|-        the figures\n";
+
+enum { WINDOWS_MOST = 64 };
+
+static const struct sl_option_word policies[] = {
+    {"level", SLUICE_PLAN_LEVEL}, {"eplb", SLUICE_PLAN_EPLB}, {NULL, 0}};
+
+struct options {
+    char **files;
+    int32_t count;
+    const char *output, *current, *plugin, *json;
+    int32_t redundant, budget;
+    struct sl_plan_case plan;
+};
+
+struct work {
+    struct options options;
+    struct sl_counts windows[WINDOWS_MOST];
+    struct sl_placement current, placement;
+    sluice_plan_summary summary;
+};
+
+static int parse(int argc, char **argv, struct options *o, char *err, size_t n)
+{
+    struct sl_plan_case *c = &o->plan;
+    const struct sl_option options[] = {
+        {.name = "output", .text = &o->output, .letter = 'o'},
+        {.name = "ranks", .number = &c->ranks, .least = 1, .most = 1024},
+        {.name = "redundant", .number = &o->redundant, .least = 0, .most = 8191},
+        {.name = "policy", .number = &c->policy, .words = policies},
+        {.name = "current", .text = &o->current},
+        {.name = "budget", .number = &o->budget, .least = 1, .most = INT32_MAX},
+        {.name = "target", .real = &c->target, .least = 1, .most = 1024},
+        {.name = "nodes", .number = &c->nodes, .least = 1, .most = 1024},
+        {.name = "groups", .number = &c->groups, .least = 1, .most = 4096},
+        {.name = "shared-experts", .number = &c->shared, .least = 0, .most = 8},
+        {.name = "top-k", .number = &c->top_k, .least = 1, .most = 64},
+        {.name = "plugin", .text = &o->plugin},
+        {.name = "json", .text = &o->json},
+    };
+    int first = 0, bad = sl_options_parse(argc, argv, options,
+                                          (int)(sizeof options / sizeof *options), &first, err, n);
+    if (bad)
+        return bad;
+    o->files = argv + first;
+    o->count = argc - first;
+    c->budget = o->budget;
+    if (o->count < 1 || o->count > WINDOWS_MOST)
+        return sl_tool_error(err, n, "plan takes 1 to %d files of counts: %d are given",
+                             WINDOWS_MOST, o->count);
+    if (!c->ranks || !o->output)
+        return sl_tool_error(err, n, "plan needs --%s", c->ranks ? "output" : "ranks");
+    if (c->ranks % c->nodes)
+        return sl_tool_error(err, n, "--nodes is %d: must divide --ranks %d", c->nodes, c->ranks);
+    if (o->json && strcmp(o->json, "-") == 0 && strcmp(o->output, "-") == 0)
+        return sl_tool_error(err, n, "--output and --json are both the standard output");
+    return 0;
+}
+
+static int load_current(struct work *w, char *err, size_t n)
+{
+    const struct options *o = &w->options;
+    const struct sl_counts *counts = &w->windows[0];
+    if (!o->current)
+        return 0;
+    if (sl_placement_load(o->current, counts->experts, &w->current, err, n))
+        return -1;
+    if (w->current.layers != counts->layers)
+        return sl_tool_error(err, n, "%s has %d layers: %s has %d", o->current, w->current.layers,
+                             o->files[0], counts->layers);
+    if (w->current.slots % o->plan.ranks)
+        return sl_tool_error(err, n, "%s has %d slots in a layer: not a multiple of --ranks %d",
+                             o->current, w->current.slots, o->plan.ranks);
+    if (o->redundant >= 0 && o->redundant != w->current.slots - counts->experts)
+        return sl_tool_error(err, n, "--redundant is %d: %s has %d", o->redundant, o->current,
+                             w->current.slots - counts->experts);
+    return 0;
+}
+
+static int load_files(struct work *w, char *err, size_t n)
+{
+    struct options *o = &w->options;
+    for (int32_t i = 0; i < o->count; i++) {
+        if (sl_counts_load(o->files[i], SL_COUNTS_SUM, &w->windows[i], err, n))
+            return -1;
+        if (w->windows[i].layers != w->windows[0].layers ||
+            w->windows[i].experts != w->windows[0].experts)
+            return sl_tool_error(err, n, "%s has %d layers, %d experts: %s has %d, %d", o->files[i],
+                                 w->windows[i].layers, w->windows[i].experts, o->files[0],
+                                 w->windows[0].layers, w->windows[0].experts);
+    }
+    if (load_current(w, err, n))
+        return -1;
+    int32_t redundant = o->current         ? w->current.slots - w->windows[0].experts
+                        : o->redundant > 0 ? o->redundant
+                                           : 0;
+    o->plan.slots = sl_plan_slots(w->windows[0].experts, o->plan.ranks, redundant, err, n);
+    return o->plan.slots < 0 ? -1 : 0;
+}
+
+static void print(const struct work *w)
+{
+    const sluice_plan_summary *s = &w->summary;
+    const struct sl_plan_case *c = &w->options.plan;
+    printf("%s plan for %d ranks, %d slots each\n", policies[c->policy].name, c->ranks, c->slots);
+    if (w->options.current)
+        printf("greatest rank load / mean: %.4f (worst layer %.4f) before, %.4f (%.4f) after\n"
+               "%lld slots written in %d layers\n",
+               s->before_mean, s->before_worst, s->after_mean, s->after_worst, (long long)s->slots,
+               s->layers);
+    else
+        printf("greatest rank load / mean: %.4f (worst layer %.4f)\n", s->after_mean,
+               s->after_worst);
+}
+
+static int write(const struct work *w, char *err, size_t n)
+{
+    const sluice_plan_summary *s = &w->summary;
+    const struct sl_plan_case *c = &w->options.plan;
+    FILE *file = sl_tool_create(w->options.json, err, n);
+    if (!file)
+        return -1;
+    const struct {
+        const char *key;
+        int64_t value;
+    } whole[] = {{"ranks", c->ranks},         {"slots_per_rank", c->slots},  {"shared", c->shared},
+                 {"slots_written", s->slots}, {"layers_changed", s->layers}, {"work", s->work}};
+    const struct {
+        const char *key;
+        double value;
+    } real[] = {{"before_mean", s->before_mean},
+                {"before_worst", s->before_worst},
+                {"after_mean", s->after_mean},
+                {"after_worst", s->after_worst}};
+    char hash[40];
+    (void)snprintf(hash, sizeof hash, "%016llx%016llx", (unsigned long long)s->hash[0],
+                   (unsigned long long)s->hash[1]);
+    struct sl_json_writer j;
+    sl_jw_begin(&j, file);
+    sl_jw_object(&j);
+    sl_jw_key(&j, "policy");
+    sl_jw_string(&j, policies[c->policy].name);
+    for (size_t i = 0; i < sizeof whole / sizeof *whole; i++) {
+        sl_jw_key(&j, whole[i].key);
+        sl_jw_int(&j, whole[i].value);
+    }
+    for (size_t i = 0; i < sizeof real / sizeof *real; i++) {
+        sl_jw_key(&j, real[i].key);
+        sl_jw_real(&j, real[i].value);
+    }
+    sl_jw_key(&j, "hash");
+    sl_jw_string(&j, hash);
+    sl_jw_close(&j);
+    return sl_tool_close(file, w->options.json, err, n);
+}
+
+static int run(struct work *w, char *err, size_t n)
+{
+    struct options *o = &w->options;
+    sluice_plugin plugin;
+    char line[SLUICE_HOST_LINE];
+    if (sluice_host_load(o->plugin, &plugin, line, sizeof line))
+        return sl_tool_error(err, n, "%s", line);
+    o->plan.api = sluice_host_extension(plugin.api, SLUICE_EXT_PLAN);
+    if (!SLUICE_HAS(o->plan.api, sluice_plan_api, layer))
+        return sl_tool_error(err, n, "%s does not serve %s", plugin.path, SLUICE_EXT_PLAN);
+    if (load_files(w, err, n) ||
+        sl_plan_of(&o->plan, w->windows, o->count, o->current ? &w->current : NULL, &w->placement,
+                   &w->summary, err, n) ||
+        sl_placement_save(o->output, &w->placement, err, n) || (o->json && write(w, err, n)))
+        return -1;
+    if (strcmp(o->output, "-") != 0 && (!o->json || strcmp(o->json, "-") != 0))
+        print(w);
+    return 0;
+}
+
+int sl_cmd_plan(int argc, char **argv)
+{
+    char err[SLUICE_HOST_LINE] = "";
+    struct work w = {.options = {.redundant = -1,
+                                 .plan = {.nodes = 1, .groups = 1, .top_k = 8, .target = 1.01}}};
+    int bad = parse(argc, argv, &w.options, err, sizeof err);
+    if (bad == 1) {
+        fputs(help, stdout);
+        return 0;
+    }
+    bad = bad || run(&w, err, sizeof err);
+    for (int32_t i = 0; i < WINDOWS_MOST; i++)
+        sl_counts_free(&w.windows[i]);
+    sl_placement_free(&w.current);
+    sl_placement_free(&w.placement);
+    if (bad)
+        (void)fprintf(stderr, "sluice plan: %s\n", err);
+    return bad ? 2 : 0;
+}
