@@ -223,10 +223,8 @@ void sl_balance_place(struct sl_walk *walk, int32_t layer)
     bool level = context->shared_policy == SLUICE_SHARED_LEVEL && walk->layer->shared > 0 &&
                  walk->dispatch_ids.wanted;
     pass.quota = pass.own->routed;
-    if (walk->dispatch_ids.wanted)
-        pass.dispatch = sl_ids_of(&walk->dispatch_ids.view);
-    if (walk->recorder_ids.wanted)
-        pass.recorder = sl_ids_of(&walk->recorder_ids.view);
+    pass.dispatch = sl_ids_of(&walk->dispatch_ids.view);
+    pass.recorder = sl_ids_of(&walk->recorder_ids.view);
     if (copies && stale)
         cut_routed(&pass);
     if (copies)
