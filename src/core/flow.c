@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "mutant.h"
+
 /* The graph of experts with several ranks ("shared out"), numbered anew; an arc is one of their
  * ranks. Moving load from rank r to rank q over an expert takes it from one arc and gives it to
  * another. */
@@ -343,7 +345,7 @@ void sl_flow_solve(const struct sl_flow_problem *problem, struct sl_flow_answer 
     }
     for (;;) {
         bool more = find_levels(&flow, &above, &reached);
-        if (above == 0)
+        if (above == 0 || SL_MUTANT(balance_only_poured))
             break;
         if (more) {
             for (int32_t i = 0; i < above; i++)
@@ -354,6 +356,8 @@ void sl_flow_solve(const struct sl_flow_problem *problem, struct sl_flow_answer 
         if (answer->cut)
             mark_cut(&flow, problem, -2, answer->cut);
     }
+    if (SL_MUTANT(balance_cut_is_all))
+        best.rank = -1;
     if (answer->cut && best.rank != -2)
         mark_cut(&flow, problem, best.rank, answer->cut);
     answer->greatest = flow.z;

@@ -132,7 +132,8 @@ static void map_block(const struct sl_walk *walk, struct block *block, int64_t f
         sl_waterfill_count(shape, (int64_t)count * top_k, mapped.physical, part->load);
     bool counts_shared = SL_MUTANT(shared_counted) ||
                          (SL_MUTANT(shared_counted_in_waterfill) && walk->waterfill) ||
-                         (SL_MUTANT(shared_counted_in_route) && walk->counts);
+                         (SL_MUTANT(shared_counted_in_route) && walk->counts) ||
+                         (SL_MUTANT(shared_counted_in_level) && walk->balance);
     for (int32_t i = 0; counts_shared && shape->shared > 0 && i < count; i++)
         part->counters[(shape->rank + 1) * shape->slots - 1] += block->valid[i];
     if (walk->counts && !walk->later)
