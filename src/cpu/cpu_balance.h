@@ -4,7 +4,7 @@
 #ifndef SL_CPU_BALANCE_H
 #define SL_CPU_BALANCE_H
 
-#include "../core/balance.h"
+#include "../core/sl_balance.h"
 #include "cpu_blocks.h"
 
 /* A layer counts entries: experts, or where another policy picks copies, physical experts. A row of

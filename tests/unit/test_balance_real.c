@@ -82,7 +82,7 @@ static int64_t fullest_with(const struct balance_world *old, const int64_t *coun
     return most;
 }
 
-/* Mean over layers of the greatest load / the ideal, now and with the quotas of the steps before. */
+/* Means over layers of the greatest load / the ideal, now and with the quotas of earlier steps. */
 static void compare_modes(struct real *real, int32_t tokens, double *now, double *stale)
 {
     int64_t counts[W * E];
