@@ -197,7 +197,7 @@ void sl_eplb_solve(const struct sl_eplb *problem, const int64_t *counts, int32_t
     int32_t experts = problem->experts / problem->nodes, ranks = problem->ranks / problem->nodes;
     int32_t physical = ranks * problem->slots;
     for (int32_t node = 0; node < problem->nodes; node++) {
-        replicate(&work, work.load + node * experts, experts, physical);
+        replicate(&work, work.load + (ptrdiff_t)node * experts, experts, physical);
         pack(&work, physical, ranks);
         memset(work.pack_items, 0, (size_t)ranks * sizeof *work.pack_items);
         for (int32_t i = 0; i < physical; i++) {
