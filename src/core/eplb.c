@@ -64,14 +64,6 @@ size_t sl_eplb_bytes(const struct sl_eplb *problem)
     return lay_out(problem, &work, NULL);
 }
 
-void sl_eplb_sizes(int32_t experts, int32_t ranks, int32_t physical, int32_t *below, int32_t *above)
-{
-    int32_t least = (experts + ranks - 1) / ranks * ranks;
-    *below = physical / ranks * ranks;
-    *below = *below >= least ? *below : 0;
-    *above = most_of((physical / ranks + 1) * ranks, least);
-}
-
 static double quotient_of(const struct work *work, double load, int32_t copies)
 {
     double q = load / copies;
@@ -206,4 +198,25 @@ void sl_eplb_solve(const struct sl_eplb *problem, const int64_t *counts, int32_t
             map[node * physical + slot] = work.experts[node * experts + work.holds[item->index]];
         }
     }
+}
+
+double sl_eplb_balance(const struct sl_eplb *problem, const int64_t *counts, int64_t spread,
+                       const int32_t *map, double *rank_load, int32_t *copies)
+{
+    int32_t physical = problem->slots * problem->ranks;
+    double total = (double)spread, most = 0;
+    memset(copies, 0, (size_t)problem->experts * sizeof *copies);
+    for (int32_t p = 0; p < physical; p++)
+        if (map[p] >= 0)
+            copies[map[p]]++;
+    for (int32_t e = 0; e < problem->experts; e++)
+        total += (double)counts[e];
+    for (int32_t r = 0; r < problem->ranks; r++)
+        rank_load[r] = (double)spread / problem->ranks;
+    for (int32_t p = 0; p < physical; p++)
+        if (map[p] >= 0)
+            rank_load[p / problem->slots] += (double)counts[map[p]] / copies[map[p]];
+    for (int32_t r = 0; r < problem->ranks; r++)
+        most = rank_load[r] > most ? rank_load[r] : most;
+    return total > 0 ? most / (total / problem->ranks) : 1;
 }

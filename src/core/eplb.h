@@ -27,9 +27,9 @@ size_t sl_eplb_bytes(const struct sl_eplb *problem);
 void sl_eplb_solve(const struct sl_eplb *problem, const int64_t *counts, int32_t *map,
                    void *scratch);
 
-/* Slots a rank nearest to `physical` that give whole ranks, for a message: the greatest multiple of
- * ranks that is at most `physical` and holds every expert (0: none), and the least above. */
-void sl_eplb_sizes(int32_t experts, int32_t ranks, int32_t physical, int32_t *below,
-                   int32_t *above);
+/* Greatest rank load / mean, each expert's load split evenly over its copies in map
+ * [slots * ranks] and `spread` units over all ranks. rank_load [ranks], copies [E]: scratch. */
+double sl_eplb_balance(const struct sl_eplb *problem, const int64_t *counts, int64_t spread,
+                       const int32_t *map, double *rank_load, int32_t *copies);
 
 #endif

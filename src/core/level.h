@@ -80,6 +80,9 @@ void sl_level_fresh(struct sl_level *level, void *eplb);
 /* Greatest rank load / mean of the worst window, when each step is balanced as well as can be. */
 double sl_level_bound(struct sl_level *level);
 
+/* Of the fullest rank in window w, when the step is balanced as well as can be: whole units. */
+int64_t sl_level_least(struct sl_level *level, int32_t w);
+
 /* Renames the ranks of `map` [slots * ranks] and orders the slots of each so that little differs
  * from `present`. Scratch: sl_level_match_bytes, aligned to 8. */
 size_t sl_level_match_bytes(int32_t ranks, int32_t slots);

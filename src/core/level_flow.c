@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The step balancer's optimum for a map that changes slot by slot. Ranks are nodes; a rank passes
- * load on to another along an expert with a copy on both. Shortest paths from ranks above the cap to
- * ranks below it; where none is left, the ranks that were reached are the minimum cut. */
+ * load on to another along an expert with a copy on both. Shortest paths from ranks above the cap
+ * to ranks below it; where none is left, the ranks that were reached are the minimum cut. */
 #include <assert.h>
 #include <string.h>
 
@@ -345,7 +345,7 @@ bool sl_level_ended(struct sl_level *level)
 int64_t sl_level_floor(const struct sl_level *level, int32_t w)
 {
     const int64_t *load = level->problem.load + (ptrdiff_t)w * level->problem.experts;
-    int64_t low = level->least[w] > 0 ? level->least[w] : 1, high = low;
+    int64_t low = level->least[w], high = low;
     for (int32_t e = 0; e < level->problem.experts; e++)
         high = load[e] > high ? load[e] : high;
     while (low < high) {

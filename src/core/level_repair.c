@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Repair: step after step until the target holds, what turned out needless taken back, and where the
- * target cannot be reached, goals between it and what was. */
+ * Repair: step after step until the target holds, what turned out needless taken back, and where
+ * the target cannot be reached, goals between it and what was. */
 #include <string.h>
 
 #include "level_state.h"
@@ -33,8 +33,8 @@ static void number_groups(struct sl_level *level)
     level->groups = number + 1;
 }
 
-/* The map's slots join the list as a new group; a slot that was there already draws all groups since
- * then into its own. */
+/* The map's slots join the list as a new group; a slot that was there already draws all groups
+ * since then into its own. */
 static void record(struct sl_level *level, const int32_t *slot, int32_t count)
 {
     int32_t group = level->groups;

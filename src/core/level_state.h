@@ -24,9 +24,6 @@ void sl_level_swap(struct sl_level *level, int32_t p, int32_t q);
  * caps then, in means, over all windows: 0 where every window can be served under its cap. */
 double sl_level_settle(struct sl_level *level);
 
-/* Of the fullest rank in window w, when the step is balanced as well as can be: whole units. */
-int64_t sl_level_least(struct sl_level *level, int32_t w);
-
 /* Loads of before a trial, and back to them. Links are the caller's to put back. */
 void sl_level_save(struct sl_level *level);
 void sl_level_back(struct sl_level *level);

@@ -302,17 +302,3 @@ CT(eplb, by_definition, "random plans are those of the definition, ties, zeros a
         ct_eq_mem(got, want, physical * sizeof *got);
     }
 }
-
-CT(eplb, sizes, "the nearest sizes hold every expert in whole ranks")
-{
-    int32_t below, above;
-    sl_eplb_sizes(256, 32, 290, &below, &above);
-    ct_eq_i64(below, 288);
-    ct_eq_i64(above, 320);
-    sl_eplb_sizes(256, 30, 269, &below, &above);
-    ct_eq_i64(below, 0);
-    ct_eq_i64(above, 270);
-    sl_eplb_sizes(10, 4, 3, &below, &above);
-    ct_eq_i64(below, 0);
-    ct_eq_i64(above, 12);
-}
