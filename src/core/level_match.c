@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "level.h"
+#include "mutant.h"
 
 /* Rounds of looking at every pair of ranks; each either gains or is the last. */
 enum { ROUNDS = 16 };
@@ -75,7 +76,7 @@ static void order_slots(int32_t slots, const int32_t *present, const int32_t *wa
         for (int32_t i = 0; i < slots; i++) {
             int32_t at = -1;
             for (int32_t j = 0; j < slots && wanted[i] >= 0; j++) {
-                if (to[j] == wanted[i]) {
+                if (to[j] == wanted[i] && !SL_MUTANT(plan_twice_on_a_rank)) {
                     at = -1;
                     break;
                 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
+#include "../core/mutant.h"
 #include "../core/rule.h"
 #include "cpu_ext.h"
 #include "cpu_plan.h"
@@ -104,6 +105,8 @@ static void run_part(void *argument, int32_t part, int32_t parts)
             job->slots[l] = sl_plan_slots(job, l, scratch);
         else
             sl_plan_solve(job, l, scratch);
+        if (SL_MUTANT(plan_by_threads) && part > 0)
+            job->work[l].groups = 0;
     }
 }
 
