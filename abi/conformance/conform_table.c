@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "../ext/balance.h"
+#include "../ext/plan.h"
 #include "conform.h"
 
 /* Loading is done by the frame, before any case. */
@@ -67,7 +68,9 @@ static void extension_sizes(const void *what)
                {SLUICE_EXT_RANKS, sizeof(sluice_ranks_api)},
                {SLUICE_EXT_STATS, sizeof(sluice_stats_api)},
                {SLUICE_EXT_DEVICE, sizeof(sluice_device_api)},
-               {SLUICE_EXT_BALANCE, sizeof(sluice_balance_api)}};
+               {SLUICE_EXT_BALANCE, sizeof(sluice_balance_api)},
+
+               {SLUICE_EXT_PLAN, sizeof(sluice_plan_api)}};
     for (size_t i = 0; i < sizeof IDS / sizeof *IDS; i++) {
         const void *table = cf_api->extension(IDS[i].id);
         if (!table)
