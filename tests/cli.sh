@@ -102,6 +102,7 @@ refused "1 to 64 files of counts: 0" plan --ranks 2 -o -
 refused "needs --output" plan "$tmp/counts.json" --ranks 2
 refused "needs --ranks" plan "$tmp/counts.json" -o "$tmp/p.json"
 refused "must divide --ranks 4" plan "$tmp/counts.json" --ranks 4 --nodes 3 -o "$tmp/p.json"
+refused "away from --current" plan "$tmp/counts.json" --ranks 2 -o - --budget 3
 refused "both the standard output" plan "$tmp/counts.json" --ranks 2 -o - --json -
 refused "one of level, eplb" plan "$tmp/counts.json" --ranks 2 -o "$tmp/p.json" --policy best
 good "^Uneven: on 2 ranks" diagnose "$tmp/counts.json" --ranks 2

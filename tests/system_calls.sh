@@ -29,7 +29,7 @@ fi
 plugin=$build/libsluice_cpu.so
 case $plugin in /*) ;; *) plugin=./$plugin ;; esac
 
-# look RANKS [MISTAKE]: a line for each call and T in $tmp/seen:
+# look RANKS [BALANCE or MISTAKE]: a line for each call and T in $tmp/seen:
 #     name|allocations|of those the engine's|marks that begin|marks that end|system calls between
 look() {
     rm -f "$tmp"/trace.*
@@ -61,9 +61,11 @@ look() {
         }' "$tmp/out" "$tmp"/trace.* >"$tmp/seen"
 }
 
-for ranks in 1 2; do
-    if ! look "$ranks"; then
-        bad "hot_loop with $ranks ranks: $(tail -n 3 "$tmp/err")"
+for how in '1' '2' '1 now' '2 now' '2 stale'; do
+    ranks=${how%% *}
+    # shellcheck disable=SC2086
+    if ! look $how; then
+        bad "hot_loop with $how ranks: $(tail -n 3 "$tmp/err")"
         continue
     fi
     while IFS='|' read -r name libc engine begun ended between; do

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../ext/balance.h"
 #include "conform_reference.h"
 
 enum { RANKS = 4, SLOTS = 6, EXPERTS = 18, PHYSICAL = RANKS * SLOTS, TOP_K = 4, ROWS = 96 };
@@ -76,6 +77,8 @@ static void run_fused(sluice_context *context, const struct tensors *x)
 static void counts_are_routed(const void *what)
 {
     const struct path *path = what;
+    if (path->shared_policy == SLUICE_SHARED_LEVEL && !cf_api->extension(SLUICE_EXT_BALANCE))
+        cf_skip("sluice.balance/1 is not served");
     sluice_context *context = open_path(path);
     int32_t shared = path->shared_policy == SLUICE_SHARED_NOT_FUSED ? 0 : path->shared;
     struct ref_shape shape = {EXPERTS, SLOTS, RANKS, shared, 2};
@@ -173,6 +176,14 @@ static const struct cf_case CASES[] = {
      PATH(.shared = 2, .shared_policy = SLUICE_SHARED_WATERFILL_STATIC, .fused = true)},
     {"promise1.random", "random copies are counted where they were sent", counts_are_routed,
      PATH(.shared = 1, .copy_policy = SLUICE_COPY_RANDOM, .fused = true)},
+    {"promise1.level", "shared columns that were moved for balance are not counted",
+     counts_are_routed, PATH(.shared = 2, .shared_policy = SLUICE_SHARED_LEVEL)},
+    {"promise1.balanced", "copies by quota are counted where they were sent", counts_are_routed,
+     PATH(.shared = 1, .shared_policy = SLUICE_SHARED_LEVEL, .copy_policy = SLUICE_COPY_BALANCED)},
+    {"promise1.balanced_fused", "route counts copies by quota, and no shared column",
+     counts_are_routed,
+     PATH(.shared = 2, .shared_policy = SLUICE_SHARED_LEVEL, .copy_policy = SLUICE_COPY_BALANCED,
+          .fused = true)},
     {"promise1.every_row", "every rank on every row counts routed choices only", counts_are_routed,
      PATH(.shared = 2, .every_row = true, .fused = true)},
     {"promise1.slots_0", "add_slots counts all slots where none is shared", slots_drop_shared,

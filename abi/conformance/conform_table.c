@@ -3,6 +3,8 @@
 #include <dlfcn.h>
 #include <string.h>
 
+#include "../ext/balance.h"
+#include "../ext/plan.h"
 #include "conform.h"
 
 /* Loading is done by the frame, before any case. */
@@ -65,7 +67,10 @@ static void extension_sizes(const void *what)
                {SLUICE_EXT_PLACEMENT, sizeof(sluice_placement_api)},
                {SLUICE_EXT_RANKS, sizeof(sluice_ranks_api)},
                {SLUICE_EXT_STATS, sizeof(sluice_stats_api)},
-               {SLUICE_EXT_DEVICE, sizeof(sluice_device_api)}};
+               {SLUICE_EXT_DEVICE, sizeof(sluice_device_api)},
+               {SLUICE_EXT_BALANCE, sizeof(sluice_balance_api)},
+
+               {SLUICE_EXT_PLAN, sizeof(sluice_plan_api)}};
     for (size_t i = 0; i < sizeof IDS / sizeof *IDS; i++) {
         const void *table = cf_api->extension(IDS[i].id);
         if (!table)

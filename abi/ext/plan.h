@@ -1,5 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0
- * Draft: not served yet; may change before its first release. */
+/* SPDX-License-Identifier: Apache-2.0 */
 #ifndef SLUICE_EXT_PLAN_H
 #define SLUICE_EXT_PLAN_H
 
@@ -17,10 +16,13 @@ extern "C" {
 /* LEVEL judges a placement by what the step balancer can make of it. EPLB is DeepSeek's planner. */
 enum { SLUICE_PLAN_LEVEL = 0, SLUICE_PLAN_EPLB = 1 };
 
-/* LEVEL: few moves away from the present map, or a new map (renamed to match what lies there). */
+/* LEVEL: few moves away from the present map, or a new map (ranks renamed to match what lies
+ * there); a layer without a present map gets a new one either way. EPLB's is always new, its ranks
+ * as they come. */
 enum { SLUICE_PLAN_REPAIR = 0, SLUICE_PLAN_FROM_NOTHING = 1 };
 
-/* EPLB: AUTO is hierarchical where the groups divide by the nodes, as SGLang's. */
+/* EPLB: AUTO is hierarchical where the groups divide by the nodes, as SGLang's, and every node has
+ * as many living ranks, neighbours by number; else global. HIERARCHICAL is INVALID there. */
 enum { SLUICE_PLAN_AUTO = 0, SLUICE_PLAN_GLOBAL = 1, SLUICE_PLAN_HIERARCHICAL = 2 };
 
 /* EPLB, for those who must match: F32 throughout; sums of packs in f64 (SGLang); quotients in f64
@@ -30,8 +32,8 @@ enum { SLUICE_PLAN_F32 = 0, SLUICE_PLAN_F64_PACKS = 1, SLUICE_PLAN_F64_QUOTIENTS
 /* Several windows: the worst one counts, or their sum. EPLB takes the sum. */
 enum { SLUICE_PLAN_WORST = 0, SLUICE_PLAN_SUM = 1 };
 
-/* 0: without limit. A slot that is written counts once, whether its bytes come over a wire or not;
- * bytes are those that cross to another rank. */
+/* 0: without limit. A slot that is written counts each time, whether its bytes come over a wire or
+ * not; bytes are those that cross to another rank. Only for repairs: a new map is written whole. */
 typedef struct sluice_plan_budget {
     size_t struct_size;
     int64_t slots, layer_slots, rank_slots; /* written: in all, in one layer, on one rank */
@@ -45,7 +47,8 @@ typedef struct sluice_plan_layer {
     int32_t slots_per_rank; /* N */
     int32_t shared;         /* F as slots */
     int32_t groups;         /* EPLB hierarchical; default 1 */
-    int64_t expert_bytes;   /* of all parameters of one expert; 0: bytes are not counted */
+    int64_t expert_bytes;   /* of all parameters of one expert; 0: bytes are not counted, and a slot
+                             * is the unit of gain; all layers have them or none */
     const int32_t *map;     /* [N * ranks] the present placement; NULL: there is none */
 } sluice_plan_layer;
 SLUICE_ASSERT_ENDS_WITH(sluice_plan_layer, map);
@@ -56,6 +59,7 @@ typedef struct sluice_plan_window {
     const int64_t *counts; /* counts[i * stride + e] = choices of expert e in layer i */
     int64_t stride;
     int64_t tokens; /* rows in the window, for the shared experts; default: sum / top_k */
+    int64_t steps;  /* forward passes in the window; iff pay_steps */
     int32_t top_k;  /* iff tokens is 0 and a layer has F > 0 */
     int32_t reserved;
 } sluice_plan_window;
@@ -70,7 +74,9 @@ typedef struct sluice_plan_request {
     const int32_t *node;                      /* [ranks]; NULL: all on one */
     const uint8_t *alive;                     /* [ranks]; NULL: all live */
     const sluice_plan_budget *budget;         /* NULL: without limit */
-    const sluice_balance_config *balance;     /* what the step balancer will do; NULL: TOKENS */
+    /* What the step balancer will do; NULL: TOKENS. COST is judged by rows, as TOKENS; EXPERTS is
+     * UNSUPPORTED for LEVEL, since a window does not say in which steps an expert was active. */
+    const sluice_balance_config *balance;
     int32_t layer_count, window_count, ranks;
     int32_t policy;     /* SLUICE_PLAN_LEVEL or _EPLB */
     int32_t start;      /* SLUICE_PLAN_REPAIR or _FROM_NOTHING */
@@ -78,10 +84,11 @@ typedef struct sluice_plan_request {
     int32_t eplb;       /* SLUICE_PLAN_AUTO, _GLOBAL or _HIERARCHICAL */
     int32_t arithmetic; /* SLUICE_PLAN_F32, _F64_PACKS or _F64_QUOTIENTS */
     double target;      /* greatest rank load / mean at which LEVEL stops, e.g. 1.01; 0: the best */
-    int64_t work;       /* most units of work, equal on every machine: one is one expert looked at
-                         * in one solve. 0: the policy's own end */
+    int64_t work;       /* most units of work, equal on every machine: one is a rank or an expert
+                         * looked at in a solve. Layers have equal parts. 0: the policy's own end */
     int64_t wire_bytes; /* a second from one rank, for the prediction; 0: no seconds */
-    int64_t pay_steps;  /* steps within which moving must pay by balance->costs; 0: not judged */
+    int64_t pay_steps;  /* steps within which moving must pay by balance->costs; 0: not judged.
+                         * Needs costs and wire_bytes */
     /* Asked between units of work, on the calling thread; not 0 ends the search with the best so
      * far and marks the plan as truncated: a clock or a cancel. */
     int32_t (*stop)(void *user);
@@ -95,26 +102,29 @@ typedef struct sluice_plan sluice_plan;
 typedef struct sluice_move {
     int32_t layer;
     int32_t expert;
-    int32_t from; /* physical expert whose bytes are taken */
+    int32_t from; /* physical expert whose bytes are taken; -1: no living rank has them */
     int32_t to;   /* physical expert that holds `expert` afterwards */
 } sluice_move;
 
 /* Balance is greatest rank load / mean rank load of the worst window, by what the step balancer
- * can make of the map (LEVEL), or by an even split (EPLB). */
+ * can make of the map (LEVEL), or by an even split with the shared expert at home (EPLB). Before is
+ * 0 where a layer had no map. */
 typedef struct sluice_plan_summary {
     size_t struct_size;
     uint64_t hash[2];    /* of all maps and moves; what ranks compare before a byte moves */
     int32_t truncated;   /* 1: ended by `stop`; another machine may come to another plan. Use it
                           * only after one rank has shared it by `save` */
     int32_t layers;      /* that change */
-    int32_t lost;        /* (layer, expert) pairs without a living copy */
-    int32_t pays;        /* 1: the prediction earns the moves within pay_steps; else 0 */
-    int64_t slots;       /* written */
+    int32_t lost;        /* (layer, expert) pairs without a living copy in the present map */
+    int32_t pays;        /* 1: the prediction earns the moves within pay_steps; else 0. A step is
+                          * shorter by what the balance falls by, times mean rows of a rank, times
+                          * row_ps, in each layer */
+    int64_t slots;       /* written, twice where a cycle is cut */
     int64_t bytes;       /* to another rank */
     int64_t bytes_far;   /* of these, to another node */
     int64_t bytes_extra; /* of these, because a cycle is cut to fit one expert of staging */
     int64_t work;        /* units used */
-    double seconds;      /* of moving, at wire_bytes */
+    double seconds;      /* of moving: the rank that sends or receives most, at wire_bytes */
     double before_mean, before_worst, after_mean, after_worst; /* over layers that saw tokens */
 } sluice_plan_summary;
 SLUICE_ASSERT_ENDS_WITH(sluice_plan_summary, after_worst);
@@ -123,9 +133,9 @@ typedef struct sluice_plan_api {
     size_t struct_size;
 
     /* Makes a plan. An expert of which every copy is dead gets a slot and counts as lost: its bytes
-     * must come from the engine. Never two copies of an expert on one rank where that can be
-     * avoided; slots of dead ranks keep what they hold. `text` gets the error.
-     * Errors: INVALID, NO_MEMORY. [any thread] */
+     * must come from the engine. LEVEL never puts a second copy of an expert on one rank; slots of
+     * dead ranks keep what they hold. `text` gets the error.
+     * Errors: INVALID, UNSUPPORTED, NO_MEMORY. [any thread] */
     sluice_status (*make)(const sluice_plan_request *request, sluice_plan **plan, char *text,
                           size_t text_size);
 
@@ -139,8 +149,11 @@ typedef struct sluice_plan_api {
     sluice_status (*layer)(const sluice_plan *plan, int32_t layer, int32_t *map, int64_t count,
                            double *before, double *after);
 
-    /* The moves in the order of gain a byte, so that a cut list loses the least; *count is how many
-     * there are, OVERFLOW if more than capacity. [any thread] */
+    /* The moves in the order of gain a byte, so that a cut list loses the least; done one after the
+     * other each finds `expert` in `from` and leaves a map with every expert on a living rank, but
+     * that two neighbours may be a swap (each one's `from` is the other's `to`): they go together.
+     * First come experts that have no living copy. *count is how many there are, OVERFLOW if more
+     * than capacity. [any thread] */
     sluice_status (*moves)(const sluice_plan *plan, sluice_move *moves, int64_t capacity,
                            int64_t *count);
 
@@ -151,8 +164,10 @@ typedef struct sluice_plan_api {
     sluice_status (*load)(const void *bytes, size_t size, const sluice_host *host,
                           sluice_plan **plan, char *text, size_t text_size);
 
-    /* How many slots a rank does each layer need for `request.target`? Into slots [layer_count]; -1
-     * where no number does. N, map and budget of the request are not read. [any thread] */
+    /* How many slots a rank does each layer need for `request.target`, planned from nothing by
+     * LEVEL? Into slots [count] = [layer_count]; -1 where no number up to 8192 slots in all does.
+     * N, map, budget, policy and start of the request are not read. Errors: as make.
+     * [any thread] */
     sluice_status (*copies)(const sluice_plan_request *request, int32_t *slots, int32_t count,
                             char *text, size_t text_size);
 } sluice_plan_api;

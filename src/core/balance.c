@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "mutant.h"
+
 static size_t most_of(int32_t a, int32_t b)
 {
     return (size_t)(a > b ? a : b);
@@ -58,7 +60,7 @@ static void look_at_ranks(struct sl_balance_work *work)
     work->nodes = false;
     for (int32_t r = 0; r < balance->ranks; r++) {
         work->source_of[r] = -1;
-        if (balance->alive[r])
+        if (balance->alive[r] || SL_MUTANT(balance_dead_serve))
             work->living[work->living_count++] = r;
         work->nodes = work->nodes || balance->leader[r] != balance->leader[0];
     }
@@ -107,6 +109,8 @@ static void set_base(struct sl_balance_work *work, bool experts)
 static int64_t solve(struct sl_balance_work *work, bool experts, int64_t *share, uint8_t *cut)
 {
     const struct sl_balance *balance = work->balance;
+    if (SL_MUTANT(balance_experts_as_rows))
+        experts = false;
     set_base(work, experts);
     int64_t tokens = experts ? work->tokens > 0 : work->tokens;
     const struct sl_flow_problem problem = {.experts = balance->experts,

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "balance_work.h"
+#include "mutant.h"
 
 enum { MOST_MOVES = 64 };
 
@@ -184,11 +185,12 @@ int64_t sl_balance_improve(struct sl_balance_work *work, bool *experts)
         work->other[c] = held;
     }
     (void)count_up(work, true, &time, &count);
-    *experts = time < by_rows;
+    *experts = time < by_rows && !SL_MUTANT(balance_cost_by_rows);
     for (int32_t c = 0; c < copies && !*experts; c++)
         work->share[c] = work->other[c];
     rank = count_up(work, *experts, &time, &count);
-    for (int32_t i = 0; i < MOST_MOVES && step(work, &rank, &time, &count); i++)
+    for (int32_t i = SL_MUTANT(balance_cost_by_rows) ? MOST_MOVES : 0;
+         i < MOST_MOVES && step(work, &rank, &time, &count); i++)
         ;
     return time;
 }

@@ -2,7 +2,7 @@
  * Ranks and their nodes; ranks and their sources. */
 #include <string.h>
 
-#include "balance.h"
+#include "sl_balance.h"
 
 void sl_balance_leaders(int32_t ranks, const int32_t *node, int32_t *leader)
 {

@@ -2,6 +2,8 @@
  * Who takes whose: own rank, own node, rising rank. */
 #include "balance_work.h"
 
+#include "mutant.h"
+
 static void give(struct sl_balance_work *work, int32_t source, int32_t copy, int32_t *parts)
 {
     int64_t units = work->need[source] < work->left[copy] ? work->need[source] : work->left[copy];
@@ -43,8 +45,9 @@ static void give_in_node(struct sl_balance_work *work, int32_t count, const int3
 int32_t sl_balance_split(struct sl_balance_work *work, int32_t count, const int32_t *holder)
 {
     int32_t parts = 0, next = 0;
-    give_at_home(work, count, holder, &parts);
-    if (work->nodes)
+    if (!SL_MUTANT(balance_far_first))
+        give_at_home(work, count, holder, &parts);
+    if (work->nodes && !SL_MUTANT(balance_node_ignored))
         give_in_node(work, count, holder, &parts);
     for (int32_t s = 0; s < work->balance->sources; s++) {
         for (; next < count && work->need[s]; next++) {

@@ -5,9 +5,9 @@
 
 #include <stdbool.h>
 
-#include "balance.h"
 #include "flow.h"
 #include "rule.h"
+#include "sl_balance.h"
 
 /* `units` of source `source` go to copy `copy`, both counted from the first. */
 struct sl_part {

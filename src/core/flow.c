@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "flow.h"
 
-#include <assert.h>
 #include <stdbool.h>
 #include <string.h>
+
+#include "mutant.h"
 
 /* The graph of experts with several ranks ("shared out"), numbered anew; an arc is one of their
  * ranks. Moving load from rank r to rank q over an expert takes it from one arc and gives it to
@@ -78,8 +79,7 @@ static void pour(struct flow *flow, int32_t expert)
             sum += load <= limit ? load : 0;
             under += load <= limit;
         }
-        assert(under > 0);
-        level = sum / under;
+        level = sum / under; /* NOLINT(clang-analyzer-core.DivideZero): it has ranks */
         left = sum % under;
         again = false;
         for (int32_t a = first; a < end; a++) {
@@ -266,7 +266,7 @@ struct best {
 
 static int64_t ceiling(int64_t a, int64_t b)
 {
-    assert(b > 0);
+    /* NOLINTNEXTLINE(clang-analyzer-core.DivideZero): a rank lives */
     return a / b + (a % b != 0);
 }
 
@@ -343,7 +343,7 @@ void sl_flow_solve(const struct sl_flow_problem *problem, struct sl_flow_answer 
     }
     for (;;) {
         bool more = find_levels(&flow, &above, &reached);
-        if (above == 0)
+        if (above == 0 || SL_MUTANT(balance_only_poured))
             break;
         if (more) {
             for (int32_t i = 0; i < above; i++)
@@ -354,6 +354,8 @@ void sl_flow_solve(const struct sl_flow_problem *problem, struct sl_flow_answer 
         if (answer->cut)
             mark_cut(&flow, problem, -2, answer->cut);
     }
+    if (SL_MUTANT(balance_cut_is_all))
+        best.rank = -1;
     if (answer->cut && best.rank != -2)
         mark_cut(&flow, problem, best.rank, answer->cut);
     answer->greatest = flow.z;

@@ -42,7 +42,7 @@ static const void *extension(const char *id)
         {SLUICE_EXT_ROUTE, &cpu_route_api},     {SLUICE_EXT_PLACEMENT, &cpu_placement_api},
         {SLUICE_EXT_LOAD, &cpu_load_api},       {SLUICE_EXT_STATS, &cpu_stats_api},
         {SLUICE_EXT_RANKS, &cpu_ranks_api},     {SLUICE_EXT_DEVICE, &cpu_device_api},
-        {SLUICE_EXT_BALANCE, &cpu_balance_api},
+        {SLUICE_EXT_BALANCE, &cpu_balance_api}, {SLUICE_EXT_PLAN, &cpu_plan_api},
     };
     for (size_t i = 0; id && i < sizeof served / sizeof *served; i++)
         if (SL_MUTANT(revision_ignored) ? strncmp(id, served[i].id, strlen(served[i].id)) == 0

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "../core/mutant.h"
 #include "cpu_balance_place.h"
 #include "cpu_lane.h"
 #include "cpu_waterfill.h"
@@ -137,7 +138,8 @@ struct sl_balance sl_balance_problem_of(sluice_context *context, int32_t layer)
     const struct sl_layer *state = &context->layers[layer];
     const struct sl_shape *shape = &state->bank->shape;
     static const int32_t nowhere = -1;
-    bool by_row = (context->flags & SLUICE_OPEN_EVERY_RANK_EVERY_ROW) != 0;
+    bool by_row =
+        (context->flags & SLUICE_OPEN_EVERY_RANK_EVERY_ROW) != 0 && !SL_MUTANT(balance_by_rank);
     bool local = own->config.mode == SLUICE_BALANCE_LOCAL;
     bool level = context->shared_policy == SLUICE_SHARED_LEVEL;
     bool known = level || context->shared_policy == SLUICE_SHARED_AT_HOME;
@@ -197,6 +199,8 @@ static uint64_t form_of(const struct sl_layer_balance *own)
 {
     const int32_t numbers[] = {own->config.mode, own->config.objective, own->config.visited_only,
                                own->entries};
+    if (SL_MUTANT(balance_form_ignored))
+        return 0;
     uint64_t form = sl_mix(SL_MIX, numbers, sizeof numbers);
     return own->config.costs ? sl_mix(form, &own->costs, sizeof own->costs) : form;
 }
@@ -215,6 +219,9 @@ static sluice_status count(sluice_context *context, int32_t layer)
         memcpy(own->counts, balance->own, bytes);
     if (status)
         return status;
+    if (SL_MUTANT(balance_now_alone))
+        for (int64_t i = 0; i < context->living_count; i++)
+            memcpy(own->counts + i * (own->entries + 1), balance->own, bytes);
     own->step++;
     own->epoch = context->layers[layer].bank->epoch;
     own->generation = atomic_load(&context->generation);

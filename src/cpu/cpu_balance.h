@@ -4,7 +4,7 @@
 #ifndef SL_CPU_BALANCE_H
 #define SL_CPU_BALANCE_H
 
-#include "../core/balance.h"
+#include "../core/sl_balance.h"
 #include "cpu_blocks.h"
 
 /* A layer counts entries: experts, or where another policy picks copies, physical experts. A row of
@@ -33,7 +33,7 @@ struct sl_context_balance {
     size_t bytes;
     int32_t *leader;         /* [ranks] */
     int64_t leaders_of;      /* generation */
-    int64_t *parts;          /* [threads][most entries] counts of a walk */
+    uint64_t *parts;         /* [threads][most entries] counts of a walk */
     int64_t *own;            /* [most entries + 1] this rank's row */
     int64_t *call;           /* [most P] quotas of a call */
     int64_t *room;           /* [ranks] the same of shared columns */

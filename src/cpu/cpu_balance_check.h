@@ -12,7 +12,7 @@ enum { SL_BALANCE_STEPS = 8, SL_BALANCE_MOST_STEPS = 64 };
 sluice_status sl_balance_check_config(const struct sl_text *text, const char *name,
                                       const sluice_balance_config *config);
 
-/* Its struct and its arrays against `sources` of [P] and [ranks]; default of `sources` filled in. */
+/* Its struct and its arrays against `sources` of [P] and [ranks]; fills in the default. */
 sluice_status sl_balance_check_answer(const struct sl_text *text,
                                       const sluice_balance_answer *answer, int32_t ranks,
                                       int32_t physical, int32_t *sources);

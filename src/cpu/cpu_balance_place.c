@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "../core/mutant.h"
+
 /* A pass over the rows of a call. */
 struct pass {
     struct sl_walk *walk;
@@ -38,6 +40,8 @@ static int64_t next_cut(struct cutter *cutter, int64_t old)
 {
     cutter->running += old;
     int64_t boundary = cutter->count * (cutter->running >> cutter->shift) / cutter->sum;
+    if (SL_MUTANT(balance_boundary_up) && cutter->running < cutter->sum)
+        boundary += boundary < cutter->count;
     int64_t part = boundary - cutter->before;
     cutter->before = boundary;
     return part;
@@ -106,6 +110,8 @@ static void take_turn(const struct pass *pass, struct sl_turn *turn)
         turn->physical = copies[++turn->at];
         turn->left = (int32_t)pass->quota[turn->physical];
     } while (turn->left == 0);
+    if (SL_MUTANT(balance_quota_short) && turn->left > 1)
+        turn->left--;
     turn->slot = sl_slot_of(pass->shape, turn->physical);
 }
 
@@ -192,7 +198,7 @@ static bool visits(const struct pass *pass, int64_t t, int32_t rank)
 
 static int32_t shared_rank(struct pass *pass, int64_t t, int32_t j)
 {
-    bool visited = pass->own->config.visited_only != 0;
+    bool visited = pass->own->config.visited_only != 0 && !SL_MUTANT(balance_visits_ignored);
     if (pass->own->column[0] < 0)
         return visited ? visited_rank(pass, t) : next_rank(pass, t);
     int32_t rank = pass->own->column[j];
@@ -223,10 +229,8 @@ void sl_balance_place(struct sl_walk *walk, int32_t layer)
     bool level = context->shared_policy == SLUICE_SHARED_LEVEL && walk->layer->shared > 0 &&
                  walk->dispatch_ids.wanted;
     pass.quota = pass.own->routed;
-    if (walk->dispatch_ids.wanted)
-        pass.dispatch = sl_ids_of(&walk->dispatch_ids.view);
-    if (walk->recorder_ids.wanted)
-        pass.recorder = sl_ids_of(&walk->recorder_ids.view);
+    pass.dispatch = sl_ids_of(&walk->dispatch_ids.view);
+    pass.recorder = sl_ids_of(&walk->recorder_ids.view);
     if (copies && stale)
         cut_routed(&pass);
     if (copies)

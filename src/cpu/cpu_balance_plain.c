@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../core/balance.h"
+#include "../core/sl_balance.h"
 #include "cpu_balance_check.h"
 
 /* A problem's sums stay below this, so that nothing overflows. */

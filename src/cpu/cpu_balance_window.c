@@ -2,6 +2,7 @@
  * Mode STALE: the counts of the last steps. */
 #include <string.h>
 
+#include "../core/mutant.h"
 #include "cpu_balance.h"
 
 static size_t row_entries(const sluice_context *context, const struct sl_layer_balance *own)
@@ -38,8 +39,8 @@ void sl_balance_refresh(sluice_context *context, int32_t layer)
     struct sl_layer_balance *own = &context->balance->layers[layer];
     const struct sl_bank *bank = context->layers[layer].bank;
     bool physical = context->copy_policy != SLUICE_COPY_BALANCED;
-    if (own->generation != atomic_load(&context->generation) ||
-        (physical && own->epoch != bank->epoch))
+    bool other = own->generation != atomic_load(&context->generation);
+    if ((other && !SL_MUTANT(balance_not_forgotten)) || (physical && own->epoch != bank->epoch))
         sl_balance_forget(context, layer);
     if (own->epoch != bank->epoch)
         own->solved = false;
@@ -55,7 +56,8 @@ void sl_balance_add(sluice_context *context, int32_t layer, const int32_t *rows,
     for (int32_t i = 0; i < context->living_count; i++)
         for (int64_t e = 0; e < width; e++) {
             int32_t *entry = &oldest[i * width + e];
-            own->counts[i * width + e] += rows[i * stride + e] - *entry;
+            own->counts[i * width + e] +=
+                rows[i * stride + e] - (SL_MUTANT(balance_window_grows) ? 0 : *entry);
             *entry = rows[i * stride + e];
         }
     own->next = (own->next + 1) % own->config.steps;

@@ -84,7 +84,8 @@ static void mark_valid(const struct sl_choose_io *io, int64_t first, int32_t cou
 
 struct part {
     uint64_t *counters; /* where this part counts */
-    int64_t *load, *chosen;
+    int64_t *load;
+    uint64_t *chosen;
     struct sl_remap_tally tally;
 };
 
@@ -125,14 +126,14 @@ static void map_block(const struct sl_walk *walk, struct block *block, int64_t f
     if (mapped.weights)
         put_floats(&walk->dispatch_weights, first, count, mapped.weights);
     const struct sl_shape *shape = &walk->layer->bank->shape;
-    for (int32_t i = 0; part->chosen && i < count * top_k; i++)
-        if (mapped.physical[i] >= 0)
-            part->chosen[mapped.physical[i]]++;
+    if (part->chosen)
+        (void)sl_count_ids(part->chosen, walk->entries, mapped.physical, (int64_t)count * top_k);
     if (walk->waterfill && !walk->later)
         sl_waterfill_count(shape, (int64_t)count * top_k, mapped.physical, part->load);
     bool counts_shared = SL_MUTANT(shared_counted) ||
                          (SL_MUTANT(shared_counted_in_waterfill) && walk->waterfill) ||
-                         (SL_MUTANT(shared_counted_in_route) && walk->counts);
+                         (SL_MUTANT(shared_counted_in_route) && walk->counts) ||
+                         (SL_MUTANT(shared_counted_in_level) && walk->balance);
     for (int32_t i = 0; counts_shared && shape->shared > 0 && i < count; i++)
         part->counters[(shape->rank + 1) * shape->slots - 1] += block->valid[i];
     if (walk->counts && !walk->later)

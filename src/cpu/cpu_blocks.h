@@ -33,10 +33,10 @@ struct sl_walk {
     bool waterfill;
     int64_t *load; /* waterfill: [parts][ranks] choices by destination, zeroed by the caller */
     bool balance;
-    bool later;      /* balance: choices stay experts in this pass */
-    int32_t entries; /* balance: experts or physical experts, whatever the choices are */
-    int64_t *chosen; /* balance: [parts][entries] choices, zeroed by the caller */
-    bool holds;      /* the call may fail after the run: counts wait beside the bank's */
+    bool later;       /* balance: choices stay experts in this pass */
+    int32_t entries;  /* balance: experts or physical experts, whatever the choices are */
+    uint64_t *chosen; /* balance: [parts][entries] choices, zeroed by the caller */
+    bool holds;       /* the call may fail after the run: counts wait beside the bank's */
     struct sl_remap_tally tally;
 };
 

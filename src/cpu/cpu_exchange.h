@@ -40,9 +40,9 @@ void sl_exchange_hold(sluice_context *context);
 void sl_exchange_reset(sluice_context *context);
 
 /* One all-gather of `bytes` from every living rank behind a header (kind, layer, epoch, number,
- * bytes, form), which is compared; out is [living][bytes] in ascending rank. A rank that failed its argument
- * checks does not come, so peers get PEER_LOST. PEER_LOST, MISMATCH and CANCELLED end all exchange
- * until sl_exchange_reset. Allocates nothing. */
+ * bytes, form), which is compared; out is [living][bytes] in ascending rank. A rank that failed its
+ * argument checks does not come, so peers get PEER_LOST. PEER_LOST, MISMATCH and CANCELLED end all
+ * exchange until sl_exchange_reset. Allocates nothing. */
 sluice_status sl_exchange_gather(sluice_context *context, int32_t channel, int32_t kind,
                                  int32_t layer, uint64_t form, const void *mine, void *all,
                                  size_t bytes);

@@ -7,6 +7,7 @@
 #include "../../abi/ext/device.h"
 #include "../../abi/ext/load.h"
 #include "../../abi/ext/placement.h"
+#include "../../abi/ext/plan.h"
 #include "../../abi/ext/ranks.h"
 #include "../../abi/ext/route.h"
 #include "../../abi/ext/stats.h"
@@ -18,5 +19,6 @@ extern const sluice_stats_api cpu_stats_api;
 extern const sluice_ranks_api cpu_ranks_api;
 extern const sluice_device_api cpu_device_api;
 extern const sluice_balance_api cpu_balance_api;
+extern const sluice_plan_api cpu_plan_api;
 
 #endif

@@ -20,7 +20,7 @@ static const char help[] =
     "  --redundant R        slots more than experts, over all ranks: 0; from --current if given\n"
     "  --policy P           level (judged by what the step balancer makes of it) or eplb\n"
     "  --current FILE       level: few moves away from this placement instead of a new one\n"
-    "  --budget SLOTS       most slots written in all\n"
+    "  --budget SLOTS       most slots written away from --current, in all\n"
     "  --target X           greatest / mean rank load at which level stops: 1.01\n"
     "  --nodes N            machines, of as many ranks each: 1\n"
     "  --groups N           of experts, for eplb over several nodes: 1\n"
@@ -81,6 +81,8 @@ static int parse(int argc, char **argv, struct options *o, char *err, size_t n)
         return sl_tool_error(err, n, "plan needs --%s", c->ranks ? "output" : "ranks");
     if (c->ranks % c->nodes)
         return sl_tool_error(err, n, "--nodes is %d: must divide --ranks %d", c->nodes, c->ranks);
+    if (o->budget && !o->current)
+        return sl_tool_error(err, n, "--budget limits moves away from --current, which is missing");
     if (o->json && strcmp(o->json, "-") == 0 && strcmp(o->output, "-") == 0)
         return sl_tool_error(err, n, "--output and --json are both the standard output");
     return 0;

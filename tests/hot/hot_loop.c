@@ -2,9 +2,10 @@
  * what begins or ends. tests/system_calls.sh looks at what lies between. Prints a line for each
  * call and T: how often the C library's allocator and the engine's were called.
  *
- *     hot_loop PLUGIN.so RANKS [allocate|engine|write]
+ *     hot_loop PLUGIN.so RANKS [now|stale|allocate|engine|write]
  *
- * The last argument makes a mistake between the marks, which the script must find. */
+ * now, stale: copies and shared experts by sluice.balance/1. The others make a mistake between the
+ * marks, which the script must find. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -13,6 +14,7 @@
 #include <unistd.h>
 
 #include "abi/conformance/conform.h"
+#include "abi/ext/balance.h"
 #include "abi/ext/route.h"
 #include "abi/hosts/host_kit.h"
 #include "src/comm/comm_threads.h"
@@ -203,6 +205,12 @@ static void note(const char *name)
              (long long)cf_allocations(), atomic_load(&engine_calls));
 }
 
+static bool waits(int32_t number)
+{
+    bool maps = calls[number].call == remap || calls[number].call == route;
+    return calls[number].exchanges || (maps && strcmp(mistake, "now") == 0);
+}
+
 /* ROUNDS calls between two marks. No warm-up at this T: the first call counts too. */
 static void turn(struct rank *me, int32_t number, int32_t tokens)
 {
@@ -212,7 +220,7 @@ static void turn(struct rank *me, int32_t number, int32_t tokens)
         snprintf(size, sizeof size, ", T = %d", tokens);
     /* "waits": the calls that may wait for another rank. */
     snprintf(name, sizeof name, "%s%s, %d rank%s%s", calls[number].name, size, ranks,
-             ranks > 1 ? "s" : "", ranks > 1 && calls[number].exchanges ? ", waits" : "");
+             ranks > 1 ? "s" : "", ranks > 1 && waits(number) ? ", waits" : "");
     pthread_barrier_wait(&together);
     if (me->number == 0) {
         cf_allocations_watch();
@@ -284,6 +292,15 @@ static void make_arrays(struct rank *me)
     me->params[0] = &me->param;
 }
 
+static void balance(struct rank *me, int32_t mode)
+{
+    const sluice_balance_api *balance_api = kit_extension(api, SLUICE_EXT_BALANCE);
+    const sluice_balance_config config = {.struct_size = sizeof config, .mode = mode};
+    if (!kit_status(api, me->context, balance_api->configure(me->context, -1, &config), SLUICE_OK,
+                    "configure"))
+        exit(1);
+}
+
 static void *open_rank(void *argument)
 {
     struct rank *me = argument;
@@ -301,19 +318,27 @@ static void *open_rank(void *argument)
                                         .fixed_tokens = MOST_TOKENS,
                                         .payload_row_bytes = HIDDEN * sizeof(float)};
     sluice_needs needs = {.struct_size = sizeof needs};
-    const sluice_config config = {.struct_size = sizeof config,
-                                  .host = &host,
-                                  .comm = &me->comm,
-                                  .layers = layers,
-                                  .layer_count = 1,
-                                  .transport = &transport,
-                                  .needs = &needs,
-                                  .uses = SLUICE_USE_EXACT | SLUICE_USE_FIXED};
+    const bool now = strcmp(mistake, "now") == 0, stale = strcmp(mistake, "stale") == 0;
+    sluice_config config = {.struct_size = sizeof config,
+                            .host = &host,
+                            .comm = &me->comm,
+                            .layers = layers,
+                            .layer_count = 1,
+                            .transport = &transport,
+                            .needs = &needs,
+                            .uses = SLUICE_USE_EXACT | SLUICE_USE_FIXED};
     char text[512] = "";
+    if (now || stale) {
+        config.copy_policy = SLUICE_COPY_BALANCED;
+        config.shared_policy = SLUICE_SHARED_LEVEL;
+        config.uses |= now ? SLUICE_USE_BALANCE_NOW : 0;
+    }
     if (api->open(&config, &me->context, text, sizeof text)) {
         fprintf(stderr, "open: %s\n", text);
         exit(1);
     }
+    if (now || stale)
+        balance(me, now ? SLUICE_BALANCE_NOW : SLUICE_BALANCE_STALE);
     me->most_rows = needs.fixed_rows;
     make_arrays(me);
     return NULL;

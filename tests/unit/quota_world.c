@@ -150,6 +150,13 @@ void quota_run(struct quota_world *world)
     sluice_comm_threads_destroy(run.group);
 }
 
+void quota_all_ok(const struct quota_world *world)
+{
+    for (int32_t r = 0; r < world->ranks; r++)
+        if (!ct_expect_eq_i64(world->status[r], SLUICE_OK))
+            ct_record(__FILE__, __LINE__, world->error[r]);
+}
+
 static const int32_t *ids_of(const struct quota_world *world, int32_t step, int32_t rank)
 {
     return &world->ids[step][rank][0][0];

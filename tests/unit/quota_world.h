@@ -1,4 +1,5 @@
-/* Ranks as threads that map drawn choices under a balanced policy, and a literal reading of quotas. */
+/* Ranks as threads that map drawn choices under a balanced policy, and a literal reading of
+ * quotas. */
 #ifndef QUOTA_WORLD_H
 #define QUOTA_WORLD_H
 
@@ -42,6 +43,7 @@ sluice_status quota_map(struct quota_world *world, sluice_context *context, int3
 
 /* All ranks, all steps. */
 void quota_run(struct quota_world *world);
+void quota_all_ok(const struct quota_world *world);
 
 /* The problem that the choices of steps first ... last are, summed; of one source, or all (-1). */
 struct balance_world *quota_problem(const struct quota_world *world, int32_t first, int32_t last,

@@ -1,7 +1,7 @@
 #include "balance_world.h"
 #include "ct.h"
 #include "place_world.h"
-#include "src/core/balance.h"
+#include "src/core/sl_balance.h"
 
 #include <string.h>
 

@@ -54,7 +54,8 @@ size_t sl_balance_bytes(int32_t experts, int32_t ranks, int32_t copies);
 /* All counts, and shared columns, together below 2^62; COST: their time too. */
 void sl_balance_solve(const struct sl_balance *balance, struct sl_quotas *quotas, void *scratch);
 
-/* Wants ranks first ... first + count - 1: sets quotas->first and count to the sources among them. */
+/* Wants ranks first ... first + count - 1: sets quotas->first and count to the sources among
+ * them. */
 void sl_balance_want(const struct sl_balance *balance, int32_t first, int32_t count,
                      struct sl_quotas *quotas);
 
