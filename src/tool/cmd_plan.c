@@ -125,7 +125,7 @@ static int load_files(struct work *w, char *err, size_t n)
     int32_t redundant = o->current         ? w->current.slots - w->windows[0].experts
                         : o->redundant > 0 ? o->redundant
                                            : 0;
-    o->plan.slots = sl_plan_slots(w->windows[0].experts, o->plan.ranks, redundant, err, n);
+    o->plan.slots = sl_placement_slots(w->windows[0].experts, o->plan.ranks, redundant, err, n);
     return o->plan.slots < 0 ? -1 : 0;
 }
 

@@ -5,7 +5,7 @@
 
 #include "tool_file.h"
 
-int32_t sl_plan_slots(int32_t experts, int32_t ranks, int32_t redundant, char *err, size_t n)
+int32_t sl_placement_slots(int32_t experts, int32_t ranks, int32_t redundant, char *err, size_t n)
 {
     int32_t physical = experts + redundant;
     if (physical % ranks == 0)

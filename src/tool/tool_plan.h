@@ -32,6 +32,6 @@ int sl_plan_copies(const struct sl_plan_case *c, const struct sl_counts *windows
 
 /* N for `redundant` copies of `experts` on `ranks`, or -1 with a line that says which numbers are
  * possible. */
-int32_t sl_plan_slots(int32_t experts, int32_t ranks, int32_t redundant, char *err, size_t n);
+int32_t sl_placement_slots(int32_t experts, int32_t ranks, int32_t redundant, char *err, size_t n);
 
 #endif
