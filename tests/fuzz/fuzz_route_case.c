@@ -70,8 +70,8 @@ void fz_case_config(struct fz_case *c, struct fz_bytes *in)
                                 .layers = c->layers,
                                 .layer_count = 1,
                                 .max_ranks = c->ranks,
-                                .copy_policy = fz_range(in, 0, 1),
-                                .shared_policy = fz_range(in, 0, 3),
+                                .copy_policy = fz_range(in, 0, 2),
+                                .shared_policy = fz_range(in, 0, 4),
                                 .seed = fz_u8(in)};
     if (c->config.shared_policy == SLUICE_SHARED_WATERFILL_DYNAMIC)
         c->config.uses = SLUICE_USE_BALANCE_NOW;
