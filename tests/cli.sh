@@ -83,6 +83,8 @@ echo '{"logical_count": [[[9, 1, 1, 1]], [[1, 9, 1, 1]]]}' >"$tmp/steps.json"
 echo '{"logical_count": [[0, 0, 0, 0], [0, 0, 0, 0]]}' >"$tmp/none.json"
 echo '{"logical_count": [[1, 2, 3, 4]]}' >"$tmp/shallow.json"
 echo '{"physical_to_logical_map": [[0, 1, 2, 0, 3, -1], [0, 1, 2, 0, 3, -1]]}' >"$tmp/place.json"
+# Expert 0 twice on one rank: nothing can share its load out.
+echo '{"physical_to_logical_map": [[0, 0, 1, 2, 3, 1], [0, 1, 2, 0, 3, 1]]}' >"$tmp/bad.json"
 good "^mean .*1.0833" eval "$tmp/counts.json" --placement "$tmp/place.json" --ranks 2
 good "1 of 2 layers saw no token" eval "$tmp/counts.json" --placement "$tmp/place.json" --ranks 3 \
     --plot "$tmp/eval.svg" --shared-experts 1 --top-k 2
@@ -98,6 +100,17 @@ refused "6 slots in a layer: not a multiple of --ranks 4" eval "$tmp/counts.json
 refused "no \"physical_to_logical_map\"" eval "$tmp/counts.json" --placement "$tmp/counts.json" --ranks 2
 refused "no \"logical_count\"" eval "$tmp/place.json" --placement "$tmp/place.json" --ranks 2
 refused "must be 1 to 1024" eval "$tmp/counts.json" --placement "$tmp/place.json" --ranks 1025
+good "^level plan for 2 ranks, 3 slots each" plan "$tmp/counts.json" --ranks 2 --redundant 2 -o "$tmp/new.json"
+good "^mean .* 1.0000" eval "$tmp/counts.json" --placement "$tmp/new.json" --ranks 2
+good '^{"physical_to_logical_map\|^  "physical_to_logical_map' plan "$tmp/counts.json" --ranks 2 --policy eplb -o -
+good '"slots_written": 0' plan "$tmp/counts.json" --ranks 2 --current "$tmp/new.json" \
+    -o "$tmp/same.json" --json -
+if cmp -s "$tmp/new.json" "$tmp/same.json"; then ok; else bad "a level placement was changed"; fi
+good "slots written in 1 layers" plan "$tmp/counts.json" "$tmp/counts.json" --ranks 2 \
+    --current "$tmp/bad.json" -o "$tmp/mended.json"
+refused "0 or 2 would" plan "$tmp/counts.json" --ranks 2 --redundant 1 -o -
+refused "new.json has 2" plan "$tmp/counts.json" --ranks 2 --redundant 4 --current "$tmp/new.json" -o -
+refused "no plan: " plan "$tmp/counts.json" --ranks 2 --redundant 8190 -o -
 refused "1 to 64 files of counts: 0" plan --ranks 2 -o -
 refused "needs --output" plan "$tmp/counts.json" --ranks 2
 refused "needs --ranks" plan "$tmp/counts.json" -o "$tmp/p.json"
@@ -105,6 +118,27 @@ refused "must divide --ranks 4" plan "$tmp/counts.json" --ranks 4 --nodes 3 -o "
 refused "away from --current" plan "$tmp/counts.json" --ranks 2 -o - --budget 3
 refused "both the standard output" plan "$tmp/counts.json" --ranks 2 -o - --json -
 refused "one of level, eplb" plan "$tmp/counts.json" --ranks 2 -o "$tmp/p.json" --policy best
+if [ -f "$data/deepseek-r1-expert-counts/prefill_in4096.json" ]; then
+    r1=$data/deepseek-r1-expert-counts
+    good "^eplb plan for 32 ranks, 9 slots each" plan "$r1/decode_in2000out100.json" --ranks 32 \
+        --redundant 32 --policy eplb -o "$tmp/eplb.json"
+    good "^mean  *1.2586  *1.1475  *1.1564  *1.0559$" eval "$r1/decode_in500out1500.json" \
+        --placement "$tmp/eplb.json" --ranks 32 --shared-experts 1
+    good "^worst  *1.6507  *1.5396  *1.5431  *1.4320$" eval "$r1/decode_in500out1500.json" \
+        --placement "$tmp/eplb.json" --ranks 32 --shared-experts 1
+    good "1.0559 (worst layer 1.4320) before, 1.000" plan "$r1/decode_in500out1500.json" --ranks 32 \
+        --current "$tmp/eplb.json" --shared-experts 1 -o "$tmp/repaired.json"
+    good "^10 slots written" plan "$r1/decode_in500out1500.json" --ranks 32 --budget 10 \
+        --current "$tmp/eplb.json" --shared-experts 1 -o "$tmp/repaired.json"
+    good "^Worth it: level plan repaired, step balance gains 60 %" diagnose "$r1"/*.json --ranks 32 \
+        --shared-experts 1 --moe-ms 20 --expert-mb 44
+    good '"remedy": "repair_step"' diagnose "$r1"/*.json --ranks 64 --shared-experts 1 --nodes 8 \
+        --groups 8 --json -
+    refused "no plan: " plan "$r1/prefill_in512.json" --ranks 32 --redundant 32 --nodes 4 --groups 7 \
+        --policy eplb -o -
+else
+    skip "plans of DeepSeek-R1's counts: $data is not there"
+fi
 good "^Uneven: on 2 ranks" diagnose "$tmp/counts.json" --ranks 2
 good "cannot be told from one window" diagnose "$tmp/counts.json" --ranks 2
 good "^It shifts: .*67 %" diagnose "$tmp/steps.json" --ranks 2 --plot "$tmp/diagnose.svg"

@@ -110,12 +110,11 @@ typedef struct sluice_load_api {
 
     /* Moves the sum on; never waits. *done = 1 when no window is being summed (any more). A rank
      * that does not end its window in time costs the others this window and no more: PEER_LOST,
-     * naming it, nothing else
-     * has changed, and operations that exchange go on. The same with MISMATCH (another window or another `kept`; every rank is told
-     * who) and CANCELLED (quiesce). Windows are then NOT_READY until `set` of sluice.ranks/1. That
-     * begins windows anew on every rank, with or without a failure: a newcomer has none, and all
-     * ranks must have the same. Call it each step. Errors: PEER_LOST, MISMATCH, CANCELLED,
-     * NOT_READY. [hot] */
+     * naming it; nothing else has changed, and operations that exchange go on. The same with
+     * MISMATCH (another window or another `kept`; every rank is told who) and CANCELLED (quiesce).
+     * Windows are then NOT_READY until `set` of sluice.ranks/1. That begins windows anew on every
+     * rank, with or without a failure: a newcomer has none, and all ranks must have the same. Call
+     * it each step. Errors: PEER_LOST, MISMATCH, CANCELLED, NOT_READY. [hot] */
     sluice_status (*window_poll)(sluice_context *context, int32_t *done);
 
     /* Windows kept, with what they say. Errors: INVALID, NOT_READY (no windows, or none has ended),

@@ -14,7 +14,7 @@ size_t sl_balance_bytes(int32_t experts, int32_t ranks, int32_t copies)
 {
     size_t e = (size_t)experts, w = (size_t)ranks, c = (size_t)copies;
     size_t most = most_of(copies, ranks);
-    size_t bytes = (2 * e + 2 * c + 6 * w + most) * sizeof(int64_t);
+    size_t bytes = (2 * e + 2 * c + 9 * w + most) * sizeof(int64_t);
     bytes += 3 * (w + most) * sizeof(struct sl_part) + (c + 3 * w) * sizeof(int32_t) + w;
     return (bytes + 7) / 8 * 8 + sl_flow_bytes(experts, ranks, copies);
 }
@@ -43,6 +43,9 @@ static void bind(struct sl_balance_work *work, const struct sl_balance *balance,
     work->rows = take(&at, w * sizeof(int64_t));
     work->experts = take(&at, w * sizeof(int64_t));
     work->traffic = take(&at, w * sizeof(int64_t));
+    work->fixed_rows = take(&at, w * sizeof(int64_t));
+    work->fixed_experts = take(&at, w * sizeof(int64_t));
+    work->fixed_traffic = take(&at, w * sizeof(int64_t));
     work->left = take(&at, most * sizeof(int64_t));
     work->parts = take(&at, 3 * (w + most) * sizeof(struct sl_part));
     work->flow = take(&at, sl_flow_bytes(balance->experts, balance->ranks, copies));

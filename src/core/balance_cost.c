@@ -57,24 +57,27 @@ static void add_expert(struct sl_balance_work *work, int32_t e, int32_t sign)
 static void add_shared(struct sl_balance_work *work, bool experts)
 {
     const struct sl_balance *balance = work->balance;
+    int64_t *columns = work->base; /* of each rank */
+    memset(columns, 0, (size_t)balance->ranks * sizeof *columns);
     int32_t parts = experts ? 0 : sl_balance_split_shared(work);
     for (int32_t i = 0; i < parts; i++) {
         const struct sl_part *part = &work->parts[i];
-        work->rows[work->living[part->copy]] += part->units;
+        columns[work->living[part->copy]] += part->units;
         add_way(work, part->source, work->living[part->copy], part->units);
     }
     for (int32_t s = 0; s < balance->sources && experts; s++) {
         int64_t tokens = balance->tokens[s * balance->token_stride];
         for (int32_t j = 0; j < balance->shared && tokens > 0; j++) {
             int32_t rank = sl_balance_server(work, s, j);
-            work->rows[rank] += tokens;
+            columns[rank] += tokens;
             add_way(work, s, rank, tokens);
         }
     }
-    for (int32_t r = 0; r < balance->ranks; r++)
-        work->experts[r] = experts                           ? __builtin_popcount(work->serves[r])
-                           : work->rows[r] < balance->shared ? work->rows[r]
-                                                             : balance->shared;
+    for (int32_t r = 0; r < balance->ranks; r++) {
+        int64_t some = columns[r] < balance->shared ? columns[r] : balance->shared;
+        work->experts[r] += experts ? __builtin_popcount(work->serves[r]) : some;
+        work->rows[r] += columns[r];
+    }
 }
 
 /* The slowest rank, the lowest of several; and how many there are. */
@@ -95,16 +98,39 @@ static int32_t slowest(const struct sl_balance_work *work, int64_t *time, int32_
     return rank;
 }
 
+static bool has_one_copy(const struct sl_balance *balance, int32_t e)
+{
+    return balance->start[e + 1] - balance->start[e] == 1;
+}
+
+/* What experts with one copy cost, whatever the answer is. */
+static void add_fixed(struct sl_balance_work *work)
+{
+    const struct sl_balance *balance = work->balance;
+    bool far = balance->costs->near_ps > 0 || balance->costs->far_ps > 0;
+    for (int32_t e = 0; e < balance->experts; e++)
+        if (has_one_copy(balance, e)) {
+            work->rows[work->holder[balance->start[e]]] += work->load[e];
+            work->experts[work->holder[balance->start[e]]] += work->active[e];
+        }
+    for (int32_t s = 0; s < balance->sources && far; s++)
+        for (int32_t e = 0; e < balance->experts; e++)
+            if (has_one_copy(balance, e))
+                add_way(work, s, work->holder[balance->start[e]],
+                        balance->counts[s * balance->stride + e]);
+}
+
 static int32_t count_up(struct sl_balance_work *work, bool experts, int64_t *time, int32_t *count)
 {
     size_t bytes = (size_t)work->balance->ranks * sizeof(int64_t);
-    memset(work->rows, 0, bytes);
-    memset(work->experts, 0, bytes);
-    memset(work->traffic, 0, bytes);
+    memcpy(work->rows, work->fixed_rows, bytes);
+    memcpy(work->experts, work->fixed_experts, bytes);
+    memcpy(work->traffic, work->fixed_traffic, bytes);
     if (work->balance->shared)
         add_shared(work, experts);
     for (int32_t e = 0; e < work->balance->experts; e++)
-        add_expert(work, e, 1);
+        if (!has_one_copy(work->balance, e))
+            add_expert(work, e, 1);
     return slowest(work, time, count);
 }
 
@@ -178,6 +204,14 @@ int64_t sl_balance_improve(struct sl_balance_work *work, bool *experts)
 {
     int32_t copies = work->balance->start[work->balance->experts], count, rank;
     int64_t time, by_rows;
+    size_t bytes = (size_t)work->balance->ranks * sizeof(int64_t);
+    memset(work->rows, 0, bytes);
+    memset(work->experts, 0, bytes);
+    memset(work->traffic, 0, bytes);
+    add_fixed(work);
+    memcpy(work->fixed_rows, work->rows, bytes);
+    memcpy(work->fixed_experts, work->experts, bytes);
+    memcpy(work->fixed_traffic, work->traffic, bytes);
     (void)count_up(work, false, &by_rows, &count);
     for (int32_t c = 0; c < copies; c++) {
         int64_t held = work->share[c];

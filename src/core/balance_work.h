@@ -32,8 +32,9 @@ struct sl_balance_work {
                               * after EXPERTS what is left of it */
     int64_t *need, *left;   /* [ranks] and the most of ranks and copies: sl_balance_split */
     struct sl_part *parts;  /* as many as sl_balance_split says */
-    int64_t *rows, *experts, *traffic; /* [ranks] COST: of each rank */
-    uint8_t *serves;                   /* [ranks] EXPERTS: bit j: serves shared expert j */
+    int64_t *rows, *experts, *traffic;                   /* [ranks] COST: of each rank */
+    int64_t *fixed_rows, *fixed_experts, *fixed_traffic; /* of these, what no answer changes */
+    uint8_t *serves; /* [ranks] EXPERTS: bit j: serves shared expert j */
     void *flow;
 };
 

@@ -8,7 +8,11 @@
  *    over its ranks like water; then once more, its own load lifted out before.
  * 2. The level z begins as a bound: everything / living ranks rounded up, or the greatest base.
  * 3. Load moves from ranks above z to ranks below z along shortest paths, rank to rank over an
- *    expert that both hold: Dinic's blocking flows (1970), ranks and copies in rising order.
+ *    expert that both hold: Dinic's blocking flows (1970). Levels come from a breadth-first search
+ *    that begins with all ranks above z and ends with the level of the first rank below it. Then
+ *    each rank above z in rising order walks towards it, copies in rising order, with a cursor for
+ *    each rank and each expert that never goes back in a phase. A path carries all it can, and the
+ *    next begins at the same rank again.
  * 4. If a rank stays above z, what it reaches is a cut: z becomes (load of the cut) / (its ranks)
  *    rounded up, which nobody can be below, and step 3 goes on from where it is. This is Newton's
  *    method on cuts: each one has fewer ranks than the one before.

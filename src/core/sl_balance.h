@@ -4,7 +4,10 @@
  *
  * 1. How much each copy serves in all: TOKENS by the flow over choices and shared columns, EXPERTS
  *    by the flow over ones (every active expert is a unit, so whole units are a semi-matching),
- *    COST from the better of both by moves that shorten the slowest rank's time.
+ *    COST from the better of both (TOKENS' where they are equal) by at most 64 moves that shorten
+ *    the slowest rank's time: the lowest such rank, its copies by rising expert, each to the other
+ *    copies in rising order, all of it or half of what the two ranks' times differ by in rows. The
+ *    best move is made: least time, then fewest ranks that take it; the first of equals.
  * 2. Who takes whose: each expert's sources share its copies out. First every source takes from
  *    its own rank's, then in rising order from its node's, then in rising order from any. Shared
  *    columns in the same way from the room that is left below the greatest load. */

@@ -61,7 +61,7 @@ struct sl_window_sum {
 int64_t sl_window_at(const sluice_context *context, int32_t bank);
 
 /* cpu_window_sum.c: starts the sum of windows.note over the living; moves it on, *done when the
- * result holds the whole or a verdict; ends it with its requests, so that the memory is free again. */
+ * result holds the whole or a verdict; ends it with its requests, so that the memory is free. */
 void sl_sum_start(sluice_context *context);
 sluice_status sl_sum_poll(sluice_context *context, bool *done);
 void sl_sum_end(sluice_context *context);

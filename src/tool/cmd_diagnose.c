@@ -69,7 +69,7 @@ static int set_up(struct sl_diagnose *d, const sluice_api *api, char *err, size_
     int32_t experts = d->windows[0].experts;
     if (o->redundant < 0)
         o->redundant = o->ranks + (o->ranks - experts % o->ranks) % o->ranks;
-    int32_t slots = sl_placement_slots(experts, o->ranks, o->redundant, err, n);
+    int32_t slots = sl_tool_plan_slots(experts, o->ranks, o->redundant, err, n);
     if (slots < 0)
         return -1;
     d->balance = (struct sl_balance_case){

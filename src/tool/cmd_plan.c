@@ -125,7 +125,7 @@ static int load_files(struct work *w, char *err, size_t n)
     int32_t redundant = o->current         ? w->current.slots - w->windows[0].experts
                         : o->redundant > 0 ? o->redundant
                                            : 0;
-    o->plan.slots = sl_placement_slots(w->windows[0].experts, o->plan.ranks, redundant, err, n);
+    o->plan.slots = sl_tool_plan_slots(w->windows[0].experts, o->plan.ranks, redundant, err, n);
     return o->plan.slots < 0 ? -1 : 0;
 }
 
@@ -196,8 +196,8 @@ static int run(struct work *w, char *err, size_t n)
     if (!SLUICE_HAS(o->plan.api, sluice_plan_api, layer))
         return sl_tool_error(err, n, "%s does not serve %s", plugin.path, SLUICE_EXT_PLAN);
     if (load_files(w, err, n) ||
-        sl_plan_of(&o->plan, w->windows, o->count, o->current ? &w->current : NULL, &w->placement,
-                   &w->summary, err, n) ||
+        sl_tool_plan(&o->plan, w->windows, o->count, o->current ? &w->current : NULL, &w->placement,
+                     &w->summary, err, n) ||
         sl_placement_save(o->output, &w->placement, err, n) || (o->json && write(w, err, n)))
         return -1;
     if (strcmp(o->output, "-") != 0 && (!o->json || strcmp(o->json, "-") != 0))

@@ -82,7 +82,7 @@ static int judge_repaired(struct sl_diagnose *d, struct sl_placement *p, char *e
         struct sl_placement next;
         struct sl_ratio_sums sums = {.layers = 0};
         sluice_plan_summary summary;
-        if (sl_plan_of(&d->plan, &d->windows[w], 1, p, &next, &summary, err, n))
+        if (sl_tool_plan(&d->plan, &d->windows[w], 1, p, &next, &summary, err, n))
             return -1;
         sl_placement_free(p);
         *p = next;
@@ -101,7 +101,7 @@ static int judge_planned(struct sl_diagnose *d, int32_t policy, char *err, size_
     sluice_plan_summary summary;
     bool eplb = policy == SLUICE_PLAN_EPLB;
     d->plan.policy = policy;
-    if (sl_plan_of(&d->plan, &d->windows[0], 1, NULL, &p, &summary, err, n))
+    if (sl_tool_plan(&d->plan, &d->windows[0], 1, NULL, &p, &summary, err, n))
         return -1;
     int bad =
         judge_kept(d, &p, eplb ? SL_EPLB_EVEN : -1, eplb ? SL_EPLB_STEP : SL_LEVEL_STEP, err, n);
@@ -169,7 +169,7 @@ int sl_diagnose_measure(struct sl_diagnose *d, char *err, size_t n)
         return 0;
     return judge_planned(d, SLUICE_PLAN_EPLB, err, n) ||
                    judge_planned(d, SLUICE_PLAN_LEVEL, err, n) ||
-                   sl_plan_copies(&d->plan, d->windows, d->count, &d->needed, err, n)
+                   sl_tool_plan_copies(&d->plan, d->windows, d->count, &d->needed, err, n)
                ? -1
                : 0;
 }

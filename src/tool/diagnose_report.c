@@ -39,8 +39,8 @@ static int best_of(const struct sl_diagnose *d)
 static void print_uneven(const struct sl_diagnose *d)
 {
     const struct sl_remedy *now = &d->remedy[SL_AS_IT_IS];
-    printf("%s: on %d ranks the fullest has %.2f times the mean load (worst layer, %d: %.2f), so "
-           "%.0f %% of the MoE layers' time is waiting.\n",
+    printf("%s: on %d ranks the fullest has %.2f times the mean load (worst layer, %d: %.2f),\n"
+           "so %.0f %% of the MoE layers' time is waiting.\n",
            now->mean < LEVEL_ENOUGH ? "Level enough" : "Uneven", d->options.ranks, now->mean,
            now->worst_layer, now->worst, 100 * (1 - 1 / now->mean));
 }
@@ -48,19 +48,19 @@ static void print_uneven(const struct sl_diagnose *d)
 static void print_lasting(const struct sl_diagnose *d)
 {
     if (d->count < 2) {
-        printf("How long it lasts cannot be told from one window; each remedy is planned and "
-               "judged on the same counts.\n");
+        printf("How long it lasts cannot be told from one window;\n"
+               "each remedy is planned and judged on the same counts.\n");
         return;
     }
-    printf(
-        "%s: from window to window %.0f %% of the choices go to other experts (at most %.0f %%), "
-        "and in %d of %d cases a layer's hottest expert stays the same. Plans are made on the "
-        "first window and judged on the other%s; a repair has seen the window it is judged "
-        "on.\n",
-        d->drift < 0.1   ? "It lasts"
-        : d->drift < 0.3 ? "It drifts"
-                         : "It shifts",
-        100 * d->drift, 100 * d->drift_most, d->hot_stays, d->hot_pairs, d->count > 2 ? "s" : "");
+    printf("%s: from window to window %.0f %% of the choices go to other experts (at most "
+           "%.0f %%),\nand a layer's hottest expert stays the same in %d of %d cases.\n"
+           "Plans are made on the first window and judged on the other%s;\n"
+           "a repair has seen the window it is judged on.\n",
+           d->drift < 0.1   ? "It lasts"
+           : d->drift < 0.3 ? "It drifts"
+                            : "It shifts",
+           100 * d->drift, 100 * d->drift_most, d->hot_stays, d->hot_pairs,
+           d->count > 2 ? "s" : "");
 }
 
 static void print_worth(const struct sl_diagnose *d)
@@ -76,11 +76,11 @@ static void print_worth(const struct sl_diagnose *d)
     else
         printf("Worth it: %s gains %.0f %% of that time.\n", titles[best], 100 * gained);
     if (d->needed > 0)
-        printf("Every layer can be within %.2f of the mean in every window with %d slots a rank "
-               "(%d copies).\n",
-               d->options.target, d->needed, d->needed * d->options.ranks - d->windows[0].experts);
+        printf("%d slots a rank (%d copies) bring every layer below %.2f times the mean in every "
+               "window.\n",
+               d->needed, d->needed * d->options.ranks - d->windows[0].experts, d->options.target);
     else if (d->needed < 0)
-        printf("No number of copies brings every layer within %.2f of the mean.\n",
+        printf("No number of copies brings every layer below %.2f times the mean.\n",
                d->options.target);
 }
 

@@ -5,7 +5,7 @@
 
 #include "tool_file.h"
 
-int32_t sl_placement_slots(int32_t experts, int32_t ranks, int32_t redundant, char *err, size_t n)
+int32_t sl_tool_plan_slots(int32_t experts, int32_t ranks, int32_t redundant, char *err, size_t n)
 {
     int32_t physical = experts + redundant;
     if (physical % ranks == 0)
@@ -68,7 +68,6 @@ static void fill(const struct sl_plan_case *c, const struct sl_counts *windows, 
             .slots_per_rank = c->slots,
             .shared = c->shared,
             .groups = c->groups,
-            .expert_bytes = c->expert_bytes,
             .map = current ? current->expert + (ptrdiff_t)l * current->slots : NULL};
         r->layer_list[l] = &r->layers[l];
     }
@@ -119,9 +118,9 @@ static int read_maps(const struct sl_plan_case *c, const sluice_plan *plan,
     return 0;
 }
 
-int sl_plan_of(const struct sl_plan_case *c, const struct sl_counts *windows, int32_t count,
-               const struct sl_placement *current, struct sl_placement *placement,
-               sluice_plan_summary *summary, char *err, size_t n)
+int sl_tool_plan(const struct sl_plan_case *c, const struct sl_counts *windows, int32_t count,
+                 const struct sl_placement *current, struct sl_placement *placement,
+                 sluice_plan_summary *summary, char *err, size_t n)
 {
     struct request r = {.node = NULL};
     sluice_plan *plan = NULL;
@@ -148,8 +147,8 @@ int sl_plan_of(const struct sl_plan_case *c, const struct sl_counts *windows, in
     return bad ? -1 : 0;
 }
 
-int sl_plan_copies(const struct sl_plan_case *c, const struct sl_counts *windows, int32_t count,
-                   int32_t *slots, char *err, size_t n)
+int sl_tool_plan_copies(const struct sl_plan_case *c, const struct sl_counts *windows,
+                        int32_t count, int32_t *slots, char *err, size_t n)
 {
     struct request r = {.node = NULL};
     char text[400] = "";

@@ -13,25 +13,24 @@ struct sl_plan_case {
     int32_t ranks, slots; /* W, N */
     int32_t nodes, groups;
     int32_t shared, top_k;
-    int32_t policy;       /* SLUICE_PLAN_LEVEL or _EPLB */
-    int64_t budget;       /* slots written in all; 0: without limit */
-    double target;        /* greatest / mean at which LEVEL stops; 0: the best */
-    int64_t expert_bytes; /* 0: not counted */
+    int32_t policy; /* SLUICE_PLAN_LEVEL or _EPLB */
+    int64_t budget; /* slots written in all; 0: without limit */
+    double target;  /* greatest / mean at which LEVEL stops; 0: the best */
 };
 
 /* Plans for the first step of each of `windows`, which have the same shape, from `current` (NULL:
  * from nothing). placement is the caller's to free. Returns 0, or -1 with a line in err. */
-int sl_plan_of(const struct sl_plan_case *c, const struct sl_counts *windows, int32_t count,
-               const struct sl_placement *current, struct sl_placement *placement,
-               sluice_plan_summary *summary, char *err, size_t n);
+int sl_tool_plan(const struct sl_plan_case *c, const struct sl_counts *windows, int32_t count,
+                 const struct sl_placement *current, struct sl_placement *placement,
+                 sluice_plan_summary *summary, char *err, size_t n);
 
 /* How many slots a rank the layer needs that needs most to come within c->target in every window;
  * -1: no number does; 0: the plugin does not say. */
-int sl_plan_copies(const struct sl_plan_case *c, const struct sl_counts *windows, int32_t count,
-                   int32_t *slots, char *err, size_t n);
+int sl_tool_plan_copies(const struct sl_plan_case *c, const struct sl_counts *windows,
+                        int32_t count, int32_t *slots, char *err, size_t n);
 
 /* N for `redundant` copies of `experts` on `ranks`, or -1 with a line that says which numbers are
  * possible. */
-int32_t sl_placement_slots(int32_t experts, int32_t ranks, int32_t redundant, char *err, size_t n);
+int32_t sl_tool_plan_slots(int32_t experts, int32_t ranks, int32_t redundant, char *err, size_t n);
 
 #endif

@@ -1,5 +1,7 @@
 #include "step_world.h"
 
+#include "abi/ext/balance.h"
+
 #include <string.h>
 
 #include "abi/ext/placement.h"
@@ -64,7 +66,11 @@ sluice_status step_open(struct step_rank *rank, const sluice_comm *comm)
                             .copy_policy = own->copy_policy,
                             .timeout_ns = own->timeout_ns};
     rank->status = ct_api()->open(&config, &rank->context, rank->error, sizeof rank->error);
-    return rank->status;
+    if (rank->status || !own->balance_mode)
+        return rank->status;
+    const sluice_balance_api *balance = ct_api()->extension(SLUICE_EXT_BALANCE);
+    sluice_balance_config mode = {.struct_size = sizeof mode, .mode = own->balance_mode};
+    return step_note(rank, balance->configure(rank->context, -1, &mode));
 }
 
 static int32_t first_row(const struct step_rank *rank)

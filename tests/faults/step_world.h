@@ -13,7 +13,8 @@ struct step_config {
     int32_t ranks;
     struct move_world draw;
     int32_t uses, phase, shared_policy, copy_policy, layers, spare;
-    bool joins; /* the last rank is a newcomer */
+    int32_t balance_mode; /* of sluice.balance/1, where not LOCAL */
+    bool joins;           /* the last rank is a newcomer */
     int64_t timeout_ns;
 };
 

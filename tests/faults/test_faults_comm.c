@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "abi/ext/balance.h"
 #include "abi/ext/load.h"
 #include "abi/ext/placement.h"
 #include "abi/ext/stats.h"
@@ -12,8 +13,9 @@
 #include "step_world.h"
 
 enum { MOST_CALLS = 32, RANKS = 3 };
-enum { MODE_EXACT, MODE_PER_RANK, MODE_FIXED, MODE_WATERFILL, MODES };
-static const char *const mode_names[MODES] = {"exact", "per rank", "fixed", "waterfill"};
+enum { MODE_EXACT, MODE_PER_RANK, MODE_FIXED, MODE_WATERFILL, MODE_NOW, MODE_STALE, MODES };
+static const char *const mode_names[MODES] = {"exact",     "per rank",     "fixed",
+                                              "waterfill", "balanced now", "balanced stale"};
 static const int64_t SHORT = 150000000;
 
 static void config_of(struct step_config *config, int32_t mode)
@@ -30,6 +32,12 @@ static void config_of(struct step_config *config, int32_t mode)
     if (mode == MODE_WATERFILL) {
         config->uses |= SLUICE_USE_BALANCE_NOW;
         config->shared_policy = SLUICE_SHARED_WATERFILL_DYNAMIC;
+    }
+    if (mode >= MODE_NOW) {
+        config->copy_policy = SLUICE_COPY_BALANCED;
+        config->shared_policy = SLUICE_SHARED_LEVEL;
+        config->uses |= mode == MODE_NOW ? SLUICE_USE_BALANCE_NOW : 0;
+        config->balance_mode = mode == MODE_NOW ? SLUICE_BALANCE_NOW : SLUICE_BALANCE_STALE;
     }
 }
 

@@ -37,6 +37,33 @@ CT(ext_balance, stale_dispatch,
     }
 }
 
+CT(ext_balance, stale_level_alone,
+   "STALE, copies RANDOM: dispatch carries the copies that were taken")
+{
+    struct quota_world *world = quota_world(28);
+    world->config.mode = SLUICE_BALANCE_STALE;
+    world->config.steps = 1;
+    world->copy_policy = SLUICE_COPY_RANDOM;
+    world->uses = SLUICE_USE_EXACT;
+    world->steps = 3;
+    world->dispatches = true;
+    quota_run(world);
+    quota_all_ok(world);
+    for (int32_t r = 0; r < QW_RANKS && !ct_failed(); r++) {
+        int64_t taken[QW_P] = {0}, columns = 0;
+        const int32_t *recorder = &world->recorder[r][0][0];
+        for (int32_t i = 0; i < world->rows[r] * QW_K; i++)
+            if (recorder[i] >= 0)
+                taken[recorder[i]]++;
+        for (int32_t to = 0; to < QW_RANKS; to++)
+            columns += world->routed_shared[0][r][to];
+        ct_eq_mem(world->routed[0][r], taken, sizeof taken);
+        ct_eq_i64(columns, (int64_t)world->rows[r] * QW_F);
+        ct_eq_mem(world->routed[r], world->routed[0], sizeof world->routed[r]);
+        ct_eq_mem(world->routed_shared[r], world->routed_shared[0], sizeof world->routed_shared[r]);
+    }
+}
+
 static sluice_context *open_stale(struct quota_world *world, int32_t steps)
 {
     world->config.mode = SLUICE_BALANCE_STALE;

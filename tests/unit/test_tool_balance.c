@@ -101,11 +101,11 @@ CT(tool_balance, too_many, "counts that cannot be weighed exactly are refused, n
 CT(tool_plan, slots, "copies must fill the ranks, and the message says which numbers do")
 {
     char err[200] = "";
-    ct_eq_i64(sl_placement_slots(256, 32, 32, err, sizeof err), 9);
-    ct_eq_i64(sl_placement_slots(256, 32, 0, err, sizeof err), 8);
-    ct_eq_i64(sl_placement_slots(256, 32, 10, err, sizeof err), -1);
+    ct_eq_i64(sl_tool_plan_slots(256, 32, 32, err, sizeof err), 9);
+    ct_eq_i64(sl_tool_plan_slots(256, 32, 0, err, sizeof err), 8);
+    ct_eq_i64(sl_tool_plan_slots(256, 32, 10, err, sizeof err), -1);
     ct_str_has(err, "--redundant is 10: 256 experts and as many copies more do not fill 32 ranks; "
                     "0 or 32 would");
-    ct_eq_i64(sl_placement_slots(256, 72, 0, err, sizeof err), -1);
+    ct_eq_i64(sl_tool_plan_slots(256, 72, 0, err, sizeof err), -1);
     ct_str_has(err, "do not fill 72 ranks; 32 would");
 }
