@@ -157,12 +157,11 @@ static int32_t home_of(const struct pass *pass, int64_t t)
     return remap->by_row ? sl_serving_rank(remap, t) : pass->shape->rank;
 }
 
-static int32_t next_rank(struct pass *pass, int64_t t)
+/* In rising order, each as far as its quota; they are as many as the columns. */
+static int32_t next_rank(struct pass *pass)
 {
-    while (pass->rank < pass->shape->ranks && pass->room[pass->rank] == 0)
+    while (pass->room[pass->rank] == 0)
         pass->rank++;
-    if (pass->rank == pass->shape->ranks)
-        return home_of(pass, t);
     pass->room[pass->rank]--;
     return pass->rank;
 }
@@ -200,7 +199,7 @@ static int32_t shared_rank(struct pass *pass, int64_t t, int32_t j)
 {
     bool visited = pass->own->config.visited_only != 0 && !SL_MUTANT(balance_visits_ignored);
     if (pass->own->column[0] < 0)
-        return visited ? visited_rank(pass, t) : next_rank(pass, t);
+        return visited ? visited_rank(pass, t) : next_rank(pass);
     int32_t rank = pass->own->column[j];
     return visited && !visits(pass, t, rank) ? home_of(pass, t) : rank;
 }

@@ -86,6 +86,7 @@ sluice_status quota_map(struct quota_world *world, sluice_context *context, int3
         .ids = ct_tensor(world->ids[step][rank], CT_I32, QW_T, QW_K),
         .weights = ct_tensor((void *)(uintptr_t)ones, CT_F32, QW_T, QW_K),
         .num_valid = ct_tensor(&valid, CT_I64, 1, 0),
+        .row_valid = world->row_valid ? ct_tensor(world->row_valid, CT_U8, QW_T, 0) : NULL,
         .dispatch_ids = ct_strided(world->slots[rank], CT_I32, QW_T, columns, QW_C),
         .dispatch_weights = ct_strided(world->weights[rank], CT_F32, QW_T, columns, QW_C),
         .recorder_ids = ct_tensor(world->recorder[rank], CT_I32, QW_T, QW_K)};

@@ -20,6 +20,7 @@ struct quota_world {
     sluice_transport transport;
     int32_t map[QW_P], node[QW_RANKS];
     int32_t rows[QW_RANKS]; /* valid rows of each rank; the others are padding */
+    uint8_t *row_valid;     /* [QW_T] of every rank, or NULL */
     int32_t ids[QW_STEPS][QW_RANKS][QW_T][QW_K];
     /* of the last step */
     int32_t slots[QW_RANKS][QW_T][QW_C], recorder[QW_RANKS][QW_T][QW_K];

@@ -204,6 +204,30 @@ CT(ext_balance, wrong_ids,
         quota_check(world, r, 0, problem->routed + r * QW_P, problem->shared + r * QW_RANKS);
 }
 
+CT(ext_balance, row_valid, "rows that row_valid takes out have no choice and take no quota")
+{
+    struct quota_world *world = quota_world(17), *dense = quota_world(17);
+    uint8_t valid[QW_T];
+    world->config.mode = dense->config.mode = SLUICE_BALANCE_LOCAL;
+    world->rows[0] = QW_T;
+    dense->rows[0] = 0;
+    for (int32_t t = 0; t < QW_T; t++) {
+        valid[t] = t % 3 != 1;
+        if (valid[t])
+            memcpy(dense->ids[0][0][dense->rows[0]++], world->ids[0][0][t],
+                   sizeof world->ids[0][0][t]);
+    }
+    world->row_valid = valid;
+    world->uses = 0;
+    sluice_context *context = quota_open(world, 0, NULL);
+    ct_eq_i64(quota_map(world, context, 0, 0), SLUICE_OK);
+    ct_eq_i64(quota_map(dense, context, 0, 0), SLUICE_OK);
+    for (int32_t t = 0, row = 0; t < QW_T; row += valid[t++])
+        for (int32_t c = 0; c < QW_C; c++)
+            ct_eq_i64(world->slots[0][t][c], valid[t] ? dense->slots[0][row][c] : -1);
+    ct_api()->close(context);
+}
+
 CT(ext_balance, threads, "the same bits at any number of threads")
 {
     struct quota_world *one = quota_world(16), *three = quota_world(16);
@@ -247,11 +271,12 @@ CT(ext_balance, dead_rank, "a dead rank gets no choice and no shared column")
 
 CT(ext_balance, every_row, "EVERY_RANK_EVERY_ROW: choices do not depend on the rank")
 {
-    for (int32_t objective = 0; objective < 2; objective++) {
+    for (int32_t how = 0; how < 4; how++) {
         struct quota_world *world = quota_world(31);
         world->config.mode = SLUICE_BALANCE_LOCAL;
-        world->config.objective = objective;
-        world->config.visited_only = objective;
+        world->config.objective = how & 1;
+        world->config.visited_only = how & 1;
+        world->shared_policy = how & 2 ? SLUICE_SHARED_AT_HOME : SLUICE_SHARED_LEVEL;
         world->uses = 0;
         world->flags = SLUICE_OPEN_EVERY_RANK_EVERY_ROW;
         for (int32_t r = 0; r < QW_RANKS; r++) {
@@ -382,6 +407,29 @@ CT(ext_balance, not_opened_for, "without a balanced policy the calls are UNSUPPO
     ct_expect_str_has(ct_error(context), "no balanced policy");
     sluice_balance_answer answer = {.struct_size = sizeof answer};
     ct_eq_i64(balance_api()->read(context, 0, &answer, NULL), SLUICE_UNSUPPORTED);
+    ct_api()->close(context);
+}
+
+CT(ext_balance, some_layers, "layer -1 means the layers that have something to balance")
+{
+    sluice_router routers[2] = {
+        {.struct_size = sizeof routers[0], .experts = 8, .top_k = 2},
+        {.struct_size = sizeof routers[1], .experts = 8, .top_k = 2, .shared = 1}};
+    sluice_layer list[2] = {{.struct_size = sizeof list[0], .router = &routers[0]},
+                            {.struct_size = sizeof list[1], .router = &routers[1]}};
+    const sluice_layer *layers[2] = {&list[0], &list[1]};
+    sluice_config config = ct_config(&routers[0], 1, 0, 2);
+    config.layers = layers;
+    config.layer_count = 2;
+    config.shared_policy = SLUICE_SHARED_LEVEL;
+    sluice_context *context = ct_open(&config);
+    sluice_balance_config stale = {.struct_size = sizeof stale, .mode = SLUICE_BALANCE_STALE};
+    ct_eq_i64(balance_api()->configure(context, -1, &stale), SLUICE_OK);
+    ct_eq_i64(balance_api()->configure(context, 1, &stale), SLUICE_OK);
+    ct_eq_i64(balance_api()->configure(context, 0, &stale), SLUICE_UNSUPPORTED);
+    sluice_balance_answer answer = {.struct_size = sizeof answer};
+    ct_eq_i64(balance_api()->read(context, 2, &answer, NULL), SLUICE_INVALID);
+    ct_eq_i64(balance_api()->read(context, 1, &answer, NULL), SLUICE_NOT_READY);
     ct_api()->close(context);
 }
 

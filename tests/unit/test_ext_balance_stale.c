@@ -156,6 +156,67 @@ CT(ext_balance, add_sum, "STALE: a sum over ranks is shared out evenly over the 
     ct_api()->close(context);
 }
 
+CT(ext_balance, add_copies, "STALE, copies STATIC: what an expert got counts evenly at its copies")
+{
+    struct quota_world *world = quota_world(29);
+    world->copy_policy = SLUICE_COPY_STATIC;
+    sluice_context *context = open_stale(world, 1);
+    int64_t counts[QW_RANKS * QW_E];
+    for (int32_t i = 0; i < QW_RANKS * QW_E; i++)
+        counts[i] = i % 23;
+    ct_eq_i64(add(context, counts, QW_RANKS), SLUICE_OK);
+    sluice_balance_answer answer = {.struct_size = sizeof answer,
+                                    .sources = QW_RANKS,
+                                    .routed = world->routed[0][0],
+                                    .routed_count = QW_RANKS * QW_P};
+    ct_eq_i64(balance_api()->read(context, 0, &answer, NULL), SLUICE_OK);
+    for (int32_t i = 0; i < QW_RANKS * QW_E; i++) {
+        int64_t copies = 0, sum = 0, most = 0;
+        for (int32_t p = 0; p < QW_P; p++) {
+            int64_t own = world->map[p] == i % QW_E ? world->routed[0][i / QW_E][p] : 0;
+            copies += world->map[p] == i % QW_E;
+            sum += own;
+            most = own > most ? own : most;
+        }
+        ct_eq_i64(sum, counts[i]);
+        ct_eq_i64(most, (counts[i] + copies - 1) / copies);
+    }
+    ct_api()->close(context);
+}
+
+CT(ext_balance, add_large,
+   "STALE: boundaries of sums beyond 2^31 are cut from sums halved until below")
+{
+    struct quota_world *world = quota_world(30);
+    sluice_context *context = open_stale(world, 8);
+    int64_t counts[QW_RANKS * QW_E];
+    for (int32_t i = 0; i < QW_RANKS * QW_E; i++)
+        counts[i] = 100000000 + i * 12345;
+    for (int step = 0; step < 8; step++)
+        ct_eq_i64(add(context, counts, QW_RANKS), SLUICE_OK);
+    sluice_balance_answer answer = {.struct_size = sizeof answer,
+                                    .routed = world->routed[0][0],
+                                    .shared = world->routed_shared[0][0],
+                                    .routed_count = QW_P,
+                                    .shared_count = QW_RANKS};
+    ct_eq_i64(balance_api()->read(context, 0, &answer, NULL), SLUICE_OK);
+    ct_eq_i64(quota_map(world, context, 0, 0), SLUICE_OK);
+    int64_t sum = 0, running = 0, column = 0, units = (int64_t)world->rows[0] * QW_F;
+    int32_t shift = 0;
+    for (int32_t r = 0; r < QW_RANKS; r++)
+        sum += world->routed_shared[0][0][r];
+    while (sum >> shift >> 31)
+        shift++;
+    ct_true(shift > 0);
+    for (int32_t r = 0; r < QW_RANKS; r++) {
+        running += world->routed_shared[0][0][r];
+        for (; column < units * (running >> shift) / (sum >> shift); column++)
+            ct_eq_i64(world->slots[0][column / QW_F][QW_K + column % QW_F] / (QW_N + QW_F), r);
+    }
+    ct_eq_i64(column, units);
+    ct_api()->close(context);
+}
+
 CT(ext_balance, add_refused, "counts of another shape, below 0 or out of mode change nothing")
 {
     struct quota_world *world = quota_world(24);
