@@ -2,7 +2,7 @@
 #ifndef LEVEL_WORLD_H
 #define LEVEL_WORLD_H
 
-#include "src/core/eplb.h"
+#include "src/core/eplb_map.h"
 #include "src/core/level.h"
 
 enum { R1_LAYERS = 58, R1_EXPERTS = 256, R1_TOP_K = 8 };
