@@ -2,7 +2,7 @@
  * A map that owes nothing to what lies there: EPLB's, made more even, then repaired. */
 #include <string.h>
 
-#include "eplb.h"
+#include "eplb_map.h"
 #include "level_state.h"
 
 /* Most steps of evening out: each looks at the fullest rank alone. */

@@ -122,39 +122,57 @@ static bool descend(struct sl_level *level)
     return excess <= 0;
 }
 
-/* Is the map without group g whole, and still under the caps? */
-static bool can_spare(struct sl_level *level, int32_t group)
+/* The list as it was kept; groups that were drawn together since then part again. */
+static void go_back(struct sl_level *level, int32_t written)
 {
-    bool whole = true;
-    for (int32_t i = 0; i < level->written; i++)
-        if (level->write[i].group == group)
-            sl_level_unlink(level, level->write[i].slot);
-    for (int32_t i = 0; i < level->written; i++) {
-        int32_t slot = level->write[i].slot, held = level->origin[slot];
-        if (level->write[i].group != group)
-            continue;
-        whole = whole && (held < 0 || !sl_level_has(level, level->rank_of[slot], held));
-        sl_level_link(level, slot, held);
+    show(level, 0);
+    level->written = 0;
+    memset(level->rank_written, 0, (size_t)level->problem.ranks * sizeof *level->rank_written);
+    for (int32_t i = 0; i < written; i++) {
+        level->write[level->written++] = level->kept[i];
+        level->rank_written[level->rank_of[level->kept[i].slot]]++;
     }
-    for (int32_t i = 0; i < level->written; i++)
-        whole = whole && level->copies[level->write[i].expert] > 0;
-    sl_level_spread(level);
-    return whole && sl_level_settle(level) <= 0;
+    number_groups(level);
+    show(level, level->groups);
+}
+
+/* Is every map on the way as whole as the one before it, none with a second copy on a rank that a
+ * group put there, and the last under the caps? */
+static bool holds(struct sl_level *level)
+{
+    int32_t missing = level->problem.experts;
+    for (int32_t g = 0; g <= level->groups; g++) {
+        show(level, g);
+        int32_t now = count_missing(level);
+        if (now > missing)
+            return false;
+        missing = now;
+    }
+    for (int32_t i = 0; i < level->written; i++) {
+        int32_t slot = level->write[i].slot, copies = 0;
+        for (int32_t p = level->first[level->map[slot]]; p >= 0; p = level->next[p])
+            copies += level->rank_of[p] == level->rank_of[slot];
+        if (copies > 1)
+            return false;
+    }
+    return sl_level_settle(level) <= 0;
 }
 
 /* Takes back what the steps after it made needless. */
 static void prune(struct sl_level *level)
 {
     for (int32_t g = 0; g < level->groups && level->groups > 1;) {
-        if (!can_spare(level, g)) {
-            show(level, level->groups);
-            g++;
-            continue;
-        }
-        for (int32_t i = level->written - 1; i >= 0; i--)
+        int32_t written = level->written, missing = count_missing(level);
+        memcpy(level->kept, level->write, (size_t)written * sizeof *level->kept);
+        show(level, 0);
+        for (int32_t i = written - 1; i >= 0; i--)
             if (level->write[i].group == g)
                 drop(level, level->write + i);
         number_groups(level);
+        if (holds(level) && count_missing(level) <= missing)
+            continue;
+        go_back(level, written);
+        g++;
     }
 }
 
@@ -179,20 +197,6 @@ static void restore(struct sl_level *level)
             return;
         record(level, &slot, 1);
     }
-}
-
-/* The list as it was kept; groups that were drawn together since then part again. */
-static void go_back(struct sl_level *level, int32_t written)
-{
-    show(level, 0);
-    level->written = 0;
-    memset(level->rank_written, 0, (size_t)level->problem.ranks * sizeof *level->rank_written);
-    for (int32_t i = 0; i < written; i++) {
-        level->write[level->written++] = level->kept[i];
-        level->rank_written[level->rank_of[level->kept[i].slot]]++;
-    }
-    number_groups(level);
-    show(level, level->groups);
 }
 
 /* The target is out of reach: goals on the way to it, each from the best that there is, nearer and

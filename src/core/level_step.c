@@ -134,7 +134,7 @@ static bool is_better(const struct attempt *a, const struct attempt *than)
 }
 
 /* One slot: hot experts by what is locked, victims by their burden. */
-static void try_writes(struct sl_level *level, struct attempt *best)
+static void try_writes(struct sl_level *level, double excess, struct attempt *best)
 {
     struct best_of hot = {level->list, level->key, 0, HOT_EXPERTS};
     for (int32_t e = 0; e < level->problem.experts; e++) {
@@ -150,6 +150,9 @@ static void try_writes(struct sl_level *level, struct attempt *best)
     for (int32_t i = 0; i < hot.count * victims.count && !sl_level_ended(level); i++) {
         int32_t expert = hot.item[i / victims.count], slot = victims.item[i % victims.count];
         int32_t held = level->map[slot];
+        /* A copy takes off at most what is locked, and the next experts have less. */
+        if (excess + hot.key[i / victims.count] > best->excess)
+            break;
         if (sl_level_has(level, level->rank_of[slot], expert))
             continue;
         struct attempt attempt = {.ties = ties_left(level, slot), .slot = slot, .other = expert};
@@ -257,7 +260,7 @@ int32_t sl_level_step(struct sl_level *level, double *excess, int32_t slot[2])
     /* Nothing that leaves the excess as it is betters it. */
     const struct attempt none = {.excess = *excess, .ties = INT_MAX, .slot = -1};
     struct attempt write = none, swap = none;
-    try_writes(level, &write);
+    try_writes(level, *excess, &write);
     /* A swap costs two slots: it must gain twice as much. */
     if (*excess - write.excess < *excess / 2)
         try_swaps(level, &swap);

@@ -2,7 +2,7 @@
  * One layer of a plan: what the core works out for the living ranks, in slots of all ranks. */
 #include <string.h>
 
-#include "../core/eplb.h"
+#include "../core/eplb_map.h"
 #include "../core/mutant.h"
 #include "../core/rule.h"
 #include "cpu_plan.h"

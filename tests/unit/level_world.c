@@ -80,23 +80,29 @@ static bool whole(const struct sl_level *level, const int32_t *before)
     return ok;
 }
 
-static struct r1_balance plan(struct r1_maps *maps, int file, double target, bool fresh)
+static struct r1_balance plan(struct r1_maps *maps, const int *files, int32_t count, double target,
+                              bool fresh)
 {
     struct r1_balance sum = {0};
     int32_t physical = maps->slots * maps->ranks, layers = 0;
     struct sl_level_problem problem = {.experts = R1_EXPERTS,
                                        .ranks = maps->ranks,
                                        .slots = maps->slots,
-                                       .windows = 1,
+                                       .windows = count,
                                        .target = target};
+    int64_t load[R1_FILES * R1_EXPERTS], tokens[R1_FILES];
+    problem.load = load;
+    problem.spread = tokens;
     void *scratch = ct_alloc(sl_level_bytes(&problem));
     void *match = ct_alloc(sl_level_match_bytes(maps->ranks, maps->slots));
     for (int32_t l = 0; l < R1_LAYERS; l += maps->every, layers++) {
         int32_t *map = maps->map + (ptrdiff_t)l * physical, differ = 0;
         struct sl_level level;
-        problem.load = r1_counts(file) + (ptrdiff_t)l * R1_EXPERTS;
-        int64_t tokens = sum_of(problem.load, R1_EXPERTS) / R1_TOP_K;
-        problem.spread = &tokens;
+        for (int32_t w = 0; w < count; w++) {
+            const int64_t *from = r1_counts(files[w]) + (ptrdiff_t)l * R1_EXPERTS;
+            memcpy(load + (ptrdiff_t)w * R1_EXPERTS, from, R1_EXPERTS * sizeof *load);
+            tokens[w] = sum_of(from, R1_EXPERTS) / R1_TOP_K;
+        }
         sl_level_open(&level, &problem, map, scratch);
         double before = level.bound[0], after;
         if (fresh) {
@@ -107,7 +113,7 @@ static struct r1_balance plan(struct r1_maps *maps, int file, double target, boo
             sl_level_repair(&level);
             after = level.bound[level.groups];
         }
-        ct_note("file %d, W %d, layer %d", file, maps->ranks, l);
+        ct_note("file %d, W %d, layer %d", files[0], maps->ranks, l);
         for (int32_t p = 0; p < physical; p++)
             differ += level.map[p] != map[p];
         ct_expect_true(whole(&level, fresh ? NULL : map));
@@ -128,12 +134,18 @@ static struct r1_balance plan(struct r1_maps *maps, int file, double target, boo
 
 struct r1_balance r1_repair(struct r1_maps *maps, int file, double target)
 {
-    return plan(maps, file, target, false);
+    return plan(maps, &file, 1, target, false);
+}
+
+struct r1_balance r1_repair_for(struct r1_maps *maps, const int *files, int32_t count,
+                                double target)
+{
+    return plan(maps, files, count, target, false);
 }
 
 struct r1_balance r1_fresh(struct r1_maps *maps, int file, double target)
 {
-    return plan(maps, file, target, true);
+    return plan(maps, &file, 1, target, true);
 }
 
 double even_split(int32_t ranks, int32_t slots, int32_t experts, const int64_t *load,

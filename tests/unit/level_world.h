@@ -2,7 +2,7 @@
 #ifndef LEVEL_WORLD_H
 #define LEVEL_WORLD_H
 
-#include "src/core/eplb.h"
+#include "src/core/eplb_map.h"
 #include "src/core/level.h"
 
 enum { R1_LAYERS = 58, R1_EXPERTS = 256, R1_TOP_K = 8 };
@@ -27,8 +27,11 @@ struct r1_balance {
     int32_t most; /* in a layer */
 };
 
-/* Repairs the maps for a file, and judges what is there before and after. */
+/* Repairs the maps for a file, and judges what is there before and after. r1_repair_for: for
+ * several, of which the worst counts. */
 struct r1_balance r1_repair(struct r1_maps *maps, int file, double target);
+struct r1_balance r1_repair_for(struct r1_maps *maps, const int *files, int32_t count,
+                                double target);
 
 /* The same from nothing; `slots` is how many differ after matching to what lies there. */
 struct r1_balance r1_fresh(struct r1_maps *maps, int file, double target);

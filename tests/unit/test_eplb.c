@@ -2,7 +2,7 @@
 #include "ct_json.h"
 #include "ct_npy.h"
 #include "place_world.h"
-#include "src/core/eplb.h"
+#include "src/core/eplb_map.h"
 
 #include <float.h>
 #include <stdlib.h>

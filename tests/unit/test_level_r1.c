@@ -92,6 +92,24 @@ CT(level_r1, remembers, "a map that served a workload before needs less when tha
     ct_true(slots <= 4.13);
 }
 
+CT(level_r1, scenarios, "with all workloads as windows, none of them asks for another slot later")
+{
+    static const int files[] = {R1_PREFILL_512, R1_DECODE_2000, R1_DECODE_500, R1_PREFILL_4096};
+    if (!have_data())
+        ct_skip(NO_DATA);
+    struct r1_maps maps = r1_eplb(R1_PREFILL_4096, 32, 32);
+    struct r1_balance got = r1_repair_for(&maps, files, 4, 1.01);
+    note("four windows", &got);
+    ct_true(got.after_worst <= 1.01);
+    /* No more than the four shifts one after the other ask for. */
+    ct_true(got.slots <= 3.13);
+    for (int32_t i = 0; i < 4; i++) {
+        got = r1_repair(&maps, files[i], 1.01);
+        note("one of the four", &got);
+        ct_true(got.slots <= 0 && got.after_worst <= 1.01);
+    }
+}
+
 CT(level_r1, from_nothing, "a new map is never less level than EPLB's")
 {
     static const struct {

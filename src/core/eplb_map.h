@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * DeepSeek's EPLB with stable sorts: SEMANTICS "The reference planner". */
-#ifndef SL_EPLB_H
-#define SL_EPLB_H
+#ifndef SL_EPLB_MAP_H
+#define SL_EPLB_MAP_H
 
 #include <stddef.h>
 #include <stdint.h>

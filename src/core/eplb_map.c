@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Loads are kept as doubles that hold f32 values where the arithmetic is f32: the quotient or sum
  * of two f32 in f64, rounded to f32, is the f32 operation (53 >= 2 * 24 + 2 bits). */
-#include "eplb.h"
+#include "eplb_map.h"
 
 #include <stdbool.h>
 #include <string.h>
