@@ -171,10 +171,10 @@ SLUICE_ASSERT_ENDS_WITH(sluice_host, reserved);
 
 /* Who and where this rank is, and, if the plugin is to move bytes, how. An engine that keeps its
  * own transport leaves all callbacks NULL. EXACT, FIXED and BALANCE_NOW need all_gather and
- * all_to_all; isend, irecv and poll are for migration (draft) and go together. Without cancel,
- * quiesce cannot end a wait; without resume, `set` needs a new comm. For ranks as threads or over
- * MPI, comm_threads.h and comm_mpi.h of src/comm fill this in. One comm serves one context, and
- * must outlive it or the `set` of sluice.ranks/1 that replaces it.
+ * all_to_all, SUMMED_LOAD and migration (draft) isend, irecv and poll. Without cancel, quiesce cannot
+ * end a wait; without resume, `set` needs a new comm. For ranks as threads or over MPI,
+ * comm_threads.h and comm_mpi.h of src/comm fill this in. One comm serves one context, and must
+ * outlive it or the `set` of sluice.ranks/1 that replaces it.
  *
  * Callbacks return SLUICE_OK, PEER_LOST, CANCELLED or MISMATCH (a message of an unexpected length);
  * isend and irecv also NO_MEMORY; any other status is taken as a failure of the exchange.
@@ -286,7 +286,7 @@ enum {
     SLUICE_USE_EXACT = 1,       /* dispatch in two calls, count then send; combine */
     SLUICE_USE_FIXED = 2,       /* dispatch with fixed capacities; combine */
     SLUICE_USE_BALANCE_NOW = 4, /* remap may be collective: WATERFILL_DYNAMIC, balance mode now */
-    SLUICE_USE_SUMMED_LOAD = 8, /* (draft) */
+    SLUICE_USE_SUMMED_LOAD = 8, /* windows of sluice.load/1 are summed over the ranks */
     SLUICE_USE_MIGRATE = 16     /* (draft) */
 };
 enum {
@@ -307,7 +307,7 @@ enum {
     SLUICE_COPY_STATIC =
         0, /* one copy an expert, fixed for a placement: near first, else a fair share */
     SLUICE_COPY_RANDOM = 1,  /* every copy with equal chance, for each choice */
-    SLUICE_COPY_BALANCED = 2 /* quotas of sluice.balance/1 (draft) */
+    SLUICE_COPY_BALANCED = 2 /* quotas of sluice.balance/1 */
 };
 enum {
     SLUICE_SHARED_AT_HOME = 0, /* a token's shared experts are served by its own rank */
@@ -315,7 +315,7 @@ enum {
         1, /* shared experts are no slots: F counts as 0 in slots and columns */
     SLUICE_SHARED_WATERFILL_STATIC = 2,  /* SGLang's formula, from this rank's counts */
     SLUICE_SHARED_WATERFILL_DYNAMIC = 3, /* the same from summed counts: remap is collective */
-    SLUICE_SHARED_LEVEL = 4              /* the exact joint answer of sluice.balance/1 (draft) */
+    SLUICE_SHARED_LEVEL = 4              /* the exact joint answer of sluice.balance/1 */
 };
 enum { SLUICE_COMBINE_EXACT = 0, SLUICE_COMBINE_PER_RANK = 1 };
 enum { SLUICE_ROWS_GROUPED = 0, SLUICE_ROWS_STRIDED = 1 };
