@@ -14,9 +14,10 @@
  * engines. What is marked (draft) has its place in the ABI and answers UNSUPPORTED in 0.1.
  *
  * Rules that hold everywhere
- *   sizes     Every struct here begins with struct_size; the caller sets it to sizeof. Exceptions,
- *             frozen for ever: sluice_api, sluice_tensor and its parts, sluice_handle. Members are
- *             only ever appended. A plugin refuses a struct shorter than the first release's or
+ *   sizes     Every struct here begins with struct_size, which the caller sets to sizeof, and every
+ *             other byte to zero or what it means, also of what is filled in. Exceptions, frozen
+ *             for ever: sluice_api, sluice_tensor and its parts, sluice_handle. Members are only
+ *             ever appended. A plugin refuses a struct shorter than the first release's or
  *             longer than 4096 bytes (INVALID), and one with a non-zero byte behind the members
  *             that it knows (UNSUPPORTED): an old plugin never ignores what a new engine asks.
  *   zero      Zero is every member's default and means "not given", so memset(0) is a good start.
@@ -171,10 +172,10 @@ SLUICE_ASSERT_ENDS_WITH(sluice_host, reserved);
 
 /* Who and where this rank is, and, if the plugin is to move bytes, how. An engine that keeps its
  * own transport leaves all callbacks NULL. EXACT, FIXED and BALANCE_NOW need all_gather and
- * all_to_all, SUMMED_LOAD and migration (draft) isend, irecv and poll. Without cancel, quiesce cannot
- * end a wait; without resume, `set` needs a new comm. For ranks as threads or over MPI,
- * comm_threads.h and comm_mpi.h of src/comm fill this in. One comm serves one context, and must
- * outlive it or the `set` of sluice.ranks/1 that replaces it.
+ * all_to_all. SUMMED_LOAD needs isend, irecv, poll, cancel and resume. Elsewhere, without cancel
+ * quiesce cannot end a wait, and without resume `set` needs a new comm. For ranks as threads or
+ * over MPI, comm_threads.h and comm_mpi.h of src/comm fill this in. One comm serves one context,
+ * and must outlive it or the `set` of sluice.ranks/1 that replaces it.
  *
  * Callbacks return SLUICE_OK, PEER_LOST, CANCELLED or MISMATCH (a message of an unexpected length);
  * isend and irecv also NO_MEMORY; any other status is taken as a failure of the exchange.
@@ -580,12 +581,12 @@ typedef struct sluice_api {
     /* Maps choices to copies. Routed column: slot id p + (p / N) * F of the copy p that the copy
      * policy takes, recorder id p. Shared column j: slot rank * L + N + j, rank by shared_policy;
      * weight = shared_scale or shared_weights, divided by the routed scale where scale_by is
-     * ENGINE. Choices of -1 and padding rows give -1 everywhere (a row without a valid choice keeps
-     * its shared columns unless it is padding; under waterfill it loses them, as SGLang's does). An
-     * id outside [0, E) gives -1, weight 0, and is counted as rejected; one without a living copy
-     * likewise, and is counted as dead. Collective iff shared_policy is WATERFILL_DYNAMIC, or
-     * balance mode is `now`; then a failure after the first message says so and needs `set` of
-     * sluice.ranks/1. Errors: INVALID; collective: PEER_LOST, MISMATCH, CANCELLED, NOT_READY.
+     * BY_ENGINE. Choices of -1 and padding rows give -1 everywhere (a row without a valid choice
+     * keeps its shared columns unless it is padding; under waterfill it loses them, as SGLang's
+     * does). An id outside [0, E) gives -1, weight 0, and is counted as rejected; one without a
+     * living copy likewise, and is counted as dead. Collective iff shared_policy is
+     * WATERFILL_DYNAMIC, or balance mode is `now`; then a failure after the first message says so
+     * and needs `set` of sluice.ranks/1. Errors: INVALID; collective: PEER_LOST, MISMATCH, CANCELLED, NOT_READY.
      * [hot] [capture] */
     sluice_status (*remap)(sluice_context *context, const sluice_remap_args *args);
 

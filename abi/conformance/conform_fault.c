@@ -224,6 +224,25 @@ static void epoch_rank(int32_t rank, int32_t size, const sluice_comm *comm, cons
     cf_api->close(station->context);
 }
 
+/* All set a placement, so that epochs are equal, but one rank's is another. */
+static void map_rank(int32_t rank, int32_t size, const sluice_comm *comm, const void *what)
+{
+    (void)what, (void)size;
+    struct station *station = arrive(rank, comm, &SMALL, 2000000000);
+    int32_t map[9];
+    for (int32_t p = 0; p < 9; p++)
+        map[p] = rank == 2 && p < 2 ? 1 - p : p;
+    cf_set_placement(station->context, 0, map, 9);
+    EXPECT(station->context, mv_dispatch(&station->trip), SLUICE_MISMATCH, "placement");
+    cf_meet();
+    cf_api->close(station->context);
+}
+
+static void other_map(const void *what)
+{
+    cf_run_ranks(SMALL.ranks, map_rank, what);
+}
+
 static void other_epoch(const void *what)
 {
     cf_run_ranks(SMALL.ranks, epoch_rank, what);
@@ -337,6 +356,7 @@ static const struct cf_case CASES[] = {
      lost_in_remap, NULL},
     {"fault.mismatch_call", "a rank that combines where others dispatch is a MISMATCH for all",
      other_call, NULL},
+    {"fault.mismatch_map", "ranks under other maps of one epoch do not dispatch", other_map, NULL},
     {"fault.mismatch_epoch", "ranks under different placements do not dispatch", other_epoch, NULL},
     {"fault.alone", "a survivor goes on with those who live", goes_on_alone, NULL},
     {"fault.quiesce", "quiesce ends a wait from another thread, and set goes on", quiesce, NULL},

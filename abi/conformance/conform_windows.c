@@ -61,7 +61,7 @@ static sluice_status look(sluice_context *context, int32_t newest, int32_t count
                                         .counts = view->counts,
                                         .rank_stride = RANKS,
                                         .rank_counts = view->served,
-                                        .balance = view->balance,
+                                        .balancedness = view->balance,
                                         .drift_ppm = view->drift};
     return served()->window(context, &view->window);
 }
@@ -116,8 +116,8 @@ static void balance(const void *what)
         record(context, 0, 2 * r, 10 * (r + 1));
     EXPECT_OK(context, served()->window_end(context, NULL));
     EXPECT_OK(context, look(context, 0, 1, 0, &view));
-    CHECK(view.balance[0] == 0.625, "10, 20, 30, 40 give a balance of %g", view.balance[0]);
-    CHECK(view.balance[1] == 0, "a layer without tokens has a balance of %g", view.balance[1]);
+    CHECK(view.balance[0] == 0.625, "10, 20, 30, 40 give a balancedness of %g", view.balance[0]);
+    CHECK(view.balance[1] == 0, "a layer without tokens has a balancedness of %g", view.balance[1]);
     CHECK(view.window.layers == 1 && view.window.mean == 0.625 && view.window.worst == 0.625,
           "the mean over layers that saw tokens is %g", view.window.mean);
     cf_api->close(context);
@@ -251,7 +251,7 @@ static const struct cf_case CASES[] = {
      difference, NULL},
     {"windows.placements", "counts of two maps in one window go each through its own", placements,
      NULL},
-    {"windows.balance", "balance is mean rank load over greatest, over layers that saw tokens",
+    {"windows.balance", "balancedness is mean rank load over greatest, over layers that saw tokens",
      balance, NULL},
     {"windows.hot", "ending and polling a window allocate nothing", no_allocation, NULL},
     {"windows.sum", "a window is summed over all ranks", sum, NULL},

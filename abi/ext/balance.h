@@ -87,7 +87,7 @@ SLUICE_ASSERT_ENDS_WITH(sluice_balance_problem, config);
 /* Arrays are the caller's, each optional. */
 typedef struct sluice_balance_answer {
     size_t struct_size;
-    int32_t source;  /* first source whose quotas are given */
+    int32_t source;  /* first source whose quotas are given: a rank; `read` in LOCAL: this one */
     int32_t sources; /* and how many from it on; default 1 */
     int64_t *routed; /* out: [sources * P] tokens of the source that take each physical expert */
     int64_t *shared; /* out: [sources * ranks] shared columns of the source to each rank */
@@ -95,7 +95,8 @@ typedef struct sluice_balance_answer {
      * divided by their number and rounded up, is `bound`: nobody can do better. COST: zeros. */
     uint8_t *cut;
     int64_t routed_count, shared_count, cut_count; /* elements there is room for */
-    int64_t greatest; /* out: of the fullest living rank, in the objective's unit */
+    int64_t greatest; /* out: of the fullest living rank, in the objective's unit; STALE: over the
+                       * steps that are added up */
     int64_t bound;    /* out: what no answer is below; equal to greatest for TOKENS and EXPERTS */
     int64_t epoch;    /* out: the placement it belongs to; 0 from `solve` */
     int64_t step;     /* out: how often counts had come since `configure`; 0 from `solve` */
@@ -113,11 +114,14 @@ typedef struct sluice_balance_api {
     sluice_status (*configure)(sluice_context *context, int32_t layer,
                                const sluice_balance_config *config);
 
-    /* For engines with a transport of their own, mode STALE: this step's counts. Ranks may skip a
+    /* For engines with a transport of their own, mode STALE: this step's counts. Until counts have
+     * come, an expert's choices are shared out evenly over its copies and shared experts stay at
+     * home. Ranks may skip a
      * step or differ. Errors: INVALID, UNSUPPORTED. [hot] [capture] */
     sluice_status (*add_counts)(sluice_context *context, const sluice_balance_counts *args);
 
-    /* The quotas in force, in the order of `stream`; waits for a device. LOCAL: this rank's alone.
+    /* The quotas in force, in the order of `stream`; waits for a device. LOCAL: this rank's
+     * alone (leave source and sources 0).
      * Errors: INVALID, UNSUPPORTED, NOT_READY (nothing has been counted), OVERFLOW (an array is too
      * short). */
     sluice_status (*read)(sluice_context *context, int32_t layer, sluice_balance_answer *answer,

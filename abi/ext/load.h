@@ -26,21 +26,22 @@ SLUICE_ASSERT_ENDS_WITH(sluice_load_slots, slot_counts);
 /* Windows: what was chosen between one `window_end` and the next, by logical expert, each choice
  * through the placement it was made under, and by the rank that served it. With
  * SLUICE_USE_SUMMED_LOAD summed over the living ranks (not with EVERY_RANK_EVERY_ROW, where every
- * rank counts the same), else of this rank. The last ones are kept. */
+ * rank counts the same), else of this rank alone: do not plan from those unless you sum them
+ * yourself, or the ranks come to different placements. The last ones are kept. */
 typedef struct sluice_load_windows {
     size_t struct_size;
     int32_t kept; /* B, how many windows are kept, 1 ... 4096; 0: none, windows end here */
     int32_t reserved;
-    int64_t
-        timeout_ns; /* of a window's sum, which ends in three times that at the latest; default the
-                         * config's timeout_ns */
+    /* Of the waits of a window's sum, which takes at most 3 * timeout_ns in all; default the
+     * config's timeout_ns. */
+    int64_t timeout_ns;
 } sluice_load_windows;
 SLUICE_ASSERT_ENDS_WITH(sluice_load_windows, timeout_ns);
 
 /* Windows of those kept, added up. Arrays are the caller's, each optional; a layer that uses
- * another's bank gets zeros (drift_ppm: -1). A balance is mean rank load / greatest rank load over
- * the living ranks, an IEEE double quotient of whole numbers: 1 is level, 0 means nothing was
- * counted. */
+ * another's bank gets zeros (drift_ppm: -1). Balancedness is mean rank load / greatest rank load
+ * over the living ranks, an IEEE double quotient of whole numbers: 1 is level, 0 means nothing was
+ * counted. (sluice.plan/1 speaks of the inverse, greatest / mean.) */
 typedef struct sluice_load_window {
     size_t struct_size;
     int32_t newest;    /* in: the newest window taken, 0: the last that ended, 1: the one before */
@@ -52,9 +53,11 @@ typedef struct sluice_load_window {
     int64_t *counts;   /* out: counts[i * stride + e] = choices of expert e in layer i */
     int64_t rank_stride;
     int64_t *rank_counts; /* out: rank_counts[i * rank_stride + r] = choices that rank r served */
-    double *balance;      /* out: [layer_count] of rank_counts: as recorded */
-    /* out: [layer_count] how level the step balancer could have made counts under the placement in
-     * force now, the shared experts' load among them (F * sum / K, wherever it levels). A new
+    /* out: [layer_count] balancedness of rank_counts: as recorded, of the routed choices alone.
+     * Where shared experts are levelled too it is below 1 even when the ranks are level. */
+    double *balancedness;
+    /* out: [layer_count] balancedness that the step balancer could have reached under the placement
+     * in force now, the shared experts' load among it (F * sum / K, wherever it levels). A new
      * placement can bring it to 1 at best, and so gain at most what is missing here. 0 also where a
      * layer has 2^56 choices or more. */
     double *reachable;
@@ -63,7 +66,7 @@ typedef struct sluice_load_window {
      * equal shares, 1000000: no expert in common, -1: one of them counted nothing. */
     int32_t *drift_ppm;
     int32_t layers, reserved; /* out: that counted something: what the next four are over */
-    double mean, worst;       /* out: of `balance`, layers ascending; 0 where layers is 0 */
+    double mean, worst;       /* out: of `balancedness`, layers ascending; 0 where layers is 0 */
     double reachable_mean, reachable_worst; /* out: of `reachable`, where it is given */
 } sluice_load_window;
 SLUICE_ASSERT_ENDS_WITH(sluice_load_window, reachable_worst);

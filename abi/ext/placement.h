@@ -47,10 +47,11 @@ typedef struct sluice_placement_api {
      * been counted is first folded into counts by logical expert (read_logical of sluice.load/1),
      * so that no count is read through the wrong map; counters by physical expert begin at 0.
      * epoch: the number of the new placement, equal on all ranks; 0: the present one + 1. Weights
-     * must already lie as the map says. An expert may be without a living copy, not without a copy.
-     * Not collective. Errors: INVALID (as validate), BUSY (the layer moves), STALE (epoch has
-     * passed).
-     */
+     * must already lie as the map says. While serving, on every rank between the same two steps:
+     * record what the old map gave, write the rows that move while nothing of the layer runs, `set`
+     * with the same map and epoch, go on. Ranks whose epochs or maps differ get MISMATCH at the
+     * next exchange. An expert may be without a living copy, not without a copy. Not collective.
+     * Errors: INVALID (as validate), BUSY (the layer moves), STALE (epoch has passed). */
     sluice_status (*set)(sluice_context *context, int32_t layer, const int32_t *map, int64_t count,
                          int64_t epoch, void *stream);
 

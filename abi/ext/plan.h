@@ -10,7 +10,8 @@ extern "C" {
 
 /* sluice.plan/1: counts + topology + present placement + budget -> new placement and the moves that
  * lead there. A pure function without a context: ranks that call it with equal input get equal
- * bits, unless the plan says `truncated`. */
+ * bits, unless the plan says `truncated`; a later version of the plugin may find a better plan, so
+ * ranks of different versions share one by `save`. */
 #define SLUICE_EXT_PLAN "sluice.plan/1"
 
 /* LEVEL judges a placement by what the step balancer can make of it. EPLB is DeepSeek's planner. */

@@ -34,10 +34,10 @@ typedef struct sluice_route_args {
     const sluice_tensor *dispatch_ids;     /* [T, K+F] */
     const sluice_tensor *dispatch_weights; /* [T, K+F] f32 */
     const sluice_tensor *recorder_ids;     /* [T, K] */
-    const sluice_tensor *ids;              /* [T, K] logical */
+    const sluice_tensor *ids;              /* [T, K] logical; with weights or not at all */
     const sluice_tensor *weights;          /* [T, K] f32 */
     const sluice_tensor *shared_weights;   /* [T, F] f32, as topk gives them */
-    const sluice_tensor *zero_weight;      /* [T] f32: zero_weight_here of remap */
+    const sluice_tensor *zero_weight;      /* [T] f32: not topk's, but zero_weight_here of remap */
 } sluice_route_args;
 SLUICE_ASSERT_ENDS_WITH(sluice_route_args, zero_weight);
 

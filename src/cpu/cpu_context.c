@@ -9,6 +9,7 @@
 
 #include "../core/count.h"
 #include "../core/mutant.h"
+#include "../core/sl_hash.h"
 
 static bool forked(const sluice_context *context)
 {
@@ -90,6 +91,8 @@ void sl_bank_build(sluice_context *context, int32_t bank_layer, const int32_t *m
     struct sl_bank *bank = context->layers[bank_layer].bank;
     sl_place_build(&bank->place, &bank->shape, map ? map : bank->place.map, context->alive,
                    context->node, context->seed, bank_layer);
+    bank->map_hash =
+        sl_mix(SL_MIX, bank->place.map, (size_t)bank->shape.physical * sizeof *bank->place.map);
 }
 
 sluice_status sl_check_context(sluice_context *context)

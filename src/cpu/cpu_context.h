@@ -29,6 +29,7 @@ struct sl_bank {
     uint64_t *counters; /* [threads + 1][P]; between calls all counts are in the first */
     int64_t *folded;    /* [E + ranks] counts made under earlier placements: by expert, by rank */
     int64_t epoch;
+    uint64_t map_hash; /* of place.map: one epoch with two maps would misroute without a word */
 };
 
 struct sl_layer {

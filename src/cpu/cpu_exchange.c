@@ -57,19 +57,24 @@ static sluice_status fail_wait(sluice_context *context, sluice_status status,
                    (long long)(context->timeout_ns / 1000000));
 }
 
-uint64_t sl_mix(uint64_t hash, const void *data, size_t bytes)
-{
-    for (size_t i = 0; i < bytes; i++) {
-        unsigned char byte;
-        memcpy(&byte, (const char *)data + i, 1);
-        hash = (hash ^ byte) * 0x100000001B3U;
-    }
-    return hash;
-}
-
 static bool same(const struct sl_header *a, const struct sl_header *b)
 {
     return memcmp(a, b, offsetof(struct sl_header, tokens)) == 0 || SL_MUTANT(mismatch_ignored);
+}
+
+/* What `form` stands for. */
+static const char *form_name(int32_t kind)
+{
+    switch (kind) {
+    case SL_KIND_REMAP:
+        return "the balance config";
+    case SL_KIND_SEND:
+        return "the columns of dispatch_ids or the payloads' bytes a token";
+    case SL_KIND_COMBINE:
+        return "the dtype or length of the rows";
+    default:
+        return "the columns of dispatch_ids";
+    }
 }
 
 static sluice_status differ(sluice_context *context, const struct sl_header *mine, int32_t peer)
@@ -77,18 +82,28 @@ static sluice_status differ(sluice_context *context, const struct sl_header *min
     const struct sl_header *other = &context->exchange->headers[peer];
     int32_t rank = context->living[peer];
     (void)break_off(context, SLUICE_MISMATCH, mine, rank);
-    if (other->magic == MAGIC && other->kind == mine->kind && other->layer == mine->layer &&
-        other->epoch != mine->epoch)
+    bool same_call =
+        other->magic == MAGIC && other->kind == mine->kind && other->layer == mine->layer;
+    if (same_call && other->epoch != mine->epoch)
         return sl_fail(context, SLUICE_MISMATCH,
-                       "rank %d has placement epoch %lld of layer %d, this rank %lld", rank,
-                       (long long)other->epoch, mine->layer, (long long)mine->epoch);
+                       "layer %d: rank %d has placement epoch %lld, this rank has epoch %lld",
+                       mine->layer, rank, (long long)other->epoch, (long long)mine->epoch);
+    if (same_call && other->map != mine->map)
+        return sl_fail(context, SLUICE_MISMATCH,
+                       "layer %d: rank %d has another placement of the same epoch %lld",
+                       mine->layer, rank, (long long)mine->epoch);
+    if (same_call && other->lane == mine->lane && other->number == mine->number)
+        return sl_fail(context, SLUICE_MISMATCH,
+                       "rank %d is in %s of layer %d as this rank is, but %s differ: form %llx, "
+                       "here %llx",
+                       rank, sl_kind_name(mine->kind), mine->layer, form_name(mine->kind),
+                       (unsigned long long)other->form, (unsigned long long)mine->form);
     return sl_fail(context, SLUICE_MISMATCH,
-                   "rank %d is in %s of layer %d, lane %d, exchange %lld, form %llx; this rank in "
-                   "%s of layer %d, lane %d, exchange %lld, form %llx",
+                   "rank %d is in %s of layer %d, lane %d, exchange %lld; this rank in %s of layer "
+                   "%d, lane %d, exchange %lld",
                    rank, sl_kind_name(other->kind), other->layer, other->lane,
-                   (long long)other->number, (unsigned long long)other->form,
-                   sl_kind_name(mine->kind), mine->layer, mine->lane, (long long)mine->number,
-                   (unsigned long long)mine->form);
+                   (long long)other->number, sl_kind_name(mine->kind), mine->layer, mine->lane,
+                   (long long)mine->number);
 }
 
 sluice_status sl_exchange_meet(sluice_context *context, int32_t channel, struct sl_header *mine)
@@ -100,7 +115,10 @@ sluice_status sl_exchange_meet(sluice_context *context, int32_t channel, struct 
                        "rank has just joined");
     mine->magic = MAGIC;
     mine->number = exchange->number[channel]++;
-    mine->epoch = mine->kind == SL_KIND_OPEN ? 0 : context->layers[mine->layer].bank->epoch;
+    if (mine->kind != SL_KIND_OPEN) {
+        mine->epoch = context->layers[mine->layer].bank->epoch;
+        mine->map = SL_MUTANT(maps_not_compared) ? 0 : context->layers[mine->layer].bank->map_hash;
+    }
     if (context->living_count == 1) {
         exchange->headers[0] = *mine;
         return SLUICE_OK;

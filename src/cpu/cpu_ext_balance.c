@@ -217,14 +217,18 @@ static sluice_status check_read(sluice_context *context, int32_t layer,
     if (status)
         return sl_fail(context, status, "%s", why);
     bool local = own->config.mode == SLUICE_BALANCE_LOCAL;
-    if (local && (answer->source != context->rank || *sources != 1))
+    if (local && (answer->source || answer->sources) &&
+        (answer->source != context->rank || *sources != 1))
         return sl_fail(context, SLUICE_INVALID,
                        "answer.source is %d and answer.sources %d: in mode LOCAL rank %d knows its "
-                       "own quotas alone",
+                       "own quotas alone, leave both 0",
                        answer->source, *sources, context->rank);
     sl_balance_refresh(context, layer);
     if (own->step == 0)
-        return sl_fail(context, SLUICE_NOT_READY, "layer %d: nothing has been counted", layer);
+        return sl_fail(context, SLUICE_NOT_READY,
+                       "layer %d: nothing has been counted: remap, or in mode STALE dispatch or "
+                       "add_counts, comes first",
+                       layer);
     return SLUICE_OK;
 }
 

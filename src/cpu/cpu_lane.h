@@ -4,6 +4,7 @@
 #define SL_CPU_LANE_H
 
 #include "../core/layout.h"
+#include "../core/sl_hash.h"
 #include "cpu_exchange.h"
 
 /* In front of every exchange, compared by all ranks. */
@@ -14,6 +15,7 @@ struct sl_header {
     int32_t lane;
     int64_t number; /* of the exchange on its channel */
     int64_t epoch;  /* of the bank's placement */
+    uint64_t map;   /* its map's hash */
     uint64_t form;  /* bytes of rows, mode: whatever must be equal beside */
     /* Not compared: */
     int64_t tokens; /* greatest number to one peer (dispatch), rows of the call (combine) */
@@ -77,10 +79,6 @@ sluice_status sl_exchange_meet(sluice_context *context, int32_t channel, struct 
 /* One all-to-all of exchange->send ... recv_bytes, of the same exchange. */
 sluice_status sl_exchange_trade(sluice_context *context, int32_t channel,
                                 const struct sl_header *mine);
-
-/* FNV-1a over what must be equal on all ranks, begun with SL_MIX. */
-#define SL_MIX 0xCBF29CE484222325U
-uint64_t sl_mix(uint64_t hash, const void *data, size_t bytes);
 
 const char *sl_kind_name(int32_t kind);
 

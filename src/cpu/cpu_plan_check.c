@@ -59,8 +59,9 @@ static sluice_status check_numbers(const struct sl_text *text, const sluice_plan
             return status;
     }
     /* Not a NaN either. */
-    if (!(request->target >= 0 && request->target <= 1e6))
-        return sl_text_fail(text, SLUICE_INVALID, "request.target is %g: must be 0 to 1e6",
+    if (!(request->target == 0 || (request->target >= 1 && request->target <= 1e6)))
+        return sl_text_fail(text, SLUICE_INVALID,
+                            "request.target is %g: must be 0 or 1 to 1e6 (greatest / mean)",
                             request->target);
     if (!request->layers || !request->windows)
         return sl_text_fail(text, SLUICE_INVALID, "request.%s is NULL",
@@ -247,6 +248,13 @@ static sluice_status check_layer(const struct sl_text *text, const sluice_plan_r
                             (long long)request->layers[0]->expert_bytes);
     if (copies)
         return SLUICE_OK;
+    const sluice_plan_budget *budget = request->budget;
+    if (!layer->expert_bytes && budget &&
+        (budget->bytes || budget->layer_bytes || budget->rank_bytes))
+        return sl_text_fail(text, SLUICE_INVALID,
+                            "layers[%d].expert_bytes is 0: request.budget has bytes, which cannot "
+                            "be counted then",
+                            index);
     status = check_groups(text, request, index, layer);
     return status ? status : check_map(text, request, index, layer);
 }

@@ -153,8 +153,8 @@ static void read_served(const sluice_context *context, struct span span, sluice_
         if (window->rank_counts)
             memcpy(window->rank_counts + i * window->rank_stride, served,
                    (size_t)shape->ranks * sizeof *served);
-        if (window->balance)
-            window->balance[i] = balance;
+        if (window->balancedness)
+            window->balancedness[i] = balance;
     }
     window->layers = mean.layers;
     window->mean = mean.layers ? mean.sum / mean.layers : 0.0;

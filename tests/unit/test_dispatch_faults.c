@@ -159,7 +159,7 @@ static void expect_other_payloads(int32_t variant)
     world->config.draw.transport.max_payloads = 2;
     world->variant = variant;
     fault_world_run(world, run_other_payloads);
-    expect_mismatch(world, "dispatch SEND of layer 0", "form");
+    expect_mismatch(world, "dispatch SEND of layer 0", "payloads' bytes a token");
 }
 
 CT(dispatch_faults, other_payload_bytes, "ranks whose payloads have other lengths are told")
@@ -190,7 +190,7 @@ CT(dispatch_faults, other_combine_dtype, "ranks that combine float16 and bfloat1
 {
     struct fault_world *world = fault_world();
     fault_world_run(world, run_other_dtype);
-    expect_mismatch(world, "combine of layer 0", "form");
+    expect_mismatch(world, "combine of layer 0", "length of the rows");
 }
 
 static void run_corrected(struct fault_world *world, struct step_rank *rank)

@@ -443,6 +443,8 @@ CT(ext_balance, read_refused, "read names what is wrong with the answer")
     ct_eq_i64(balance_api()->read(context, 0, &answer, NULL), SLUICE_NOT_READY);
     ct_eq_i64(quota_map(world, context, 2, 0), SLUICE_OK);
     ct_eq_i64(balance_api()->read(context, 0, &answer, NULL), SLUICE_OK);
+    answer.source = 0; /* with sources 0: not given */
+    ct_eq_i64(balance_api()->read(context, 0, &answer, NULL), SLUICE_OK);
     answer.source = 1;
     ct_eq_i64(balance_api()->read(context, 0, &answer, NULL), SLUICE_INVALID);
     ct_expect_str_has(ct_error(context), "in mode LOCAL rank 2 knows its own quotas alone");

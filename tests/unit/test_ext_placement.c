@@ -516,7 +516,7 @@ CT(placement, epochs_must_be_equal, "ranks at different epochs get MISMATCH with
 {
     const struct pair *pair = make_pair(6);
     ct_eq_i64(pair->status[0], SLUICE_MISMATCH);
-    ct_str_has(pair->text[0], "rank 1 has placement epoch 6 of layer 0, this rank 1");
+    ct_str_has(pair->text[0], "layer 0: rank 1 has placement epoch 6, this rank has epoch 1");
     ct_eq_i64(pair->status[1], SLUICE_MISMATCH);
-    ct_str_has(pair->text[1], "rank 0 has placement epoch 1 of layer 0, this rank 6");
+    ct_str_has(pair->text[1], "layer 0: rank 0 has placement epoch 1, this rank has epoch 6");
 }

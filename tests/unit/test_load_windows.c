@@ -106,7 +106,7 @@ static sluice_status look(sluice_context *context, int32_t newest, int32_t count
                                         .counts = seen->counts,
                                         .rank_stride = RANKS,
                                         .rank_counts = seen->served,
-                                        .balance = seen->balance,
+                                        .balancedness = seen->balance,
                                         .drift_ppm = seen->drift};
     return load()->window(context, &seen->window);
 }
