@@ -89,7 +89,8 @@ size_t sl_level_match_bytes(int32_t ranks, int32_t slots);
 void sl_level_match(int32_t ranks, int32_t slots, const int32_t *present, int32_t *map,
                     void *scratch);
 
-/* No map of so many slots has a bound below this in window w. */
-int64_t sl_level_floor(const struct sl_level *level, int32_t w);
+/* No map of so many slots serves window w with less on its fullest rank. Not below what can be
+ * reached, and often just that where there is little redundancy. Between searches only. */
+int64_t sl_level_floor(struct sl_level *level, int32_t w);
 
 #endif

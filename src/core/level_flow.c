@@ -342,25 +342,3 @@ bool sl_level_ended(struct sl_level *level)
         level->stopped = true;
     return level->stopped || (problem->work && level->work >= problem->work);
 }
-
-int64_t sl_level_floor(const struct sl_level *level, int32_t w)
-{
-    const int64_t *load = level->problem.load + (ptrdiff_t)w * level->problem.experts;
-    int64_t low = level->least[w], high = low;
-    for (int32_t e = 0; e < level->problem.experts; e++)
-        high = load[e] > high ? load[e] : high;
-    while (low < high) {
-        int64_t middle = low + (high - low) / 2, copies = 0;
-        bool fits = true;
-        for (int32_t e = 0; e < level->problem.experts; e++) {
-            int64_t needs = load[e] > middle ? (load[e] - 1) / middle + 1 : 1;
-            fits = fits && needs <= level->problem.ranks;
-            copies += needs;
-        }
-        if (fits && copies <= level->physical)
-            high = middle;
-        else
-            low = middle + 1;
-    }
-    return low;
-}
