@@ -52,6 +52,7 @@ struct sl_level {
     int32_t *queue, *came_from, *came_to; /* [ranks] a walk: slots that pass load on */
     uint8_t *seen;                        /* [windows * ranks] reached from too full ranks */
     struct sl_level_write *kept;          /* [P] */
+    int64_t *fixed;                       /* [windows * ranks] load that only the rank serves */
     uint8_t *cut;                         /* [windows * ranks] of before the trials */
     int32_t *list;                        /* [P + E] candidates */
     double *key;                          /* [P + E + 2 * ranks] by which they are ordered */

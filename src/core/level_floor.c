@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What no map can better. An expert with load l on c ranks: they have c * (N - 1) other slots. A
- * copy there that is not its expert's last takes one of the P - E copies to spare, of which the expert
- * itself takes c - 1; so at least m = c * (N - 1) - (P - E - (c - 1)) other experts live on these
- * ranks alone, and l + (the m smallest loads) <= c * z. So each expert needs some least c for a
- * level z, and all of them together at most P copies. */
+ * copy there that is not its expert's last takes one of the P - E copies to spare, of which the
+ * expert itself takes c - 1; so at least m = c * (N - 1) - (P - E - (c - 1)) other experts live on
+ * these ranks alone, and l + (the m smallest loads) <= c * z. So each expert needs some least c for
+ * a level z, and all of them together at most P copies. */
 #include "level.h"
 
 struct floor {

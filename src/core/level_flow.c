@@ -32,6 +32,7 @@ static size_t lay_out(struct sl_level *level, const struct sl_level_problem *pro
         {(void **)&level->came_from, ranks * sizeof(int32_t)},
         {(void **)&level->came_to, ranks * sizeof(int32_t)},
         {(void **)&level->seen, windows * ranks},
+        {(void **)&level->fixed, windows * ranks * sizeof(int64_t)},
         {(void **)&level->cut, windows * ranks},
         {(void **)&level->list, (physical + experts) * sizeof(int32_t)},
         {(void **)&level->key, (physical + experts + 2 * ranks) * sizeof(double)},

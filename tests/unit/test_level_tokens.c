@@ -1,5 +1,5 @@
-/* Repairs on real tokens: planned on one part of what DeepSeek-V2-Lite chose, served on another that
- * the repair never saw. */
+/* Repairs on real tokens: planned on one part of what DeepSeek-V2-Lite chose, served on another
+ * that the repair never saw. */
 #include "ct.h"
 #include "ct_npy.h"
 #include "level_world.h"
