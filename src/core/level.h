@@ -52,6 +52,7 @@ struct sl_level {
     int32_t *queue, *came_from, *came_to; /* [ranks] a walk: slots that pass load on */
     uint8_t *seen;                        /* [windows * ranks] reached from too full ranks */
     struct sl_level_write *kept;          /* [P] */
+    int64_t *fixed;                       /* [windows * ranks] load that only the rank serves */
     uint8_t *cut;                         /* [windows * ranks] of before the trials */
     int32_t *list;                        /* [P + E] candidates */
     double *key;                          /* [P + E + 2 * ranks] by which they are ordered */
@@ -89,7 +90,8 @@ size_t sl_level_match_bytes(int32_t ranks, int32_t slots);
 void sl_level_match(int32_t ranks, int32_t slots, const int32_t *present, int32_t *map,
                     void *scratch);
 
-/* No map of so many slots has a bound below this in window w. */
-int64_t sl_level_floor(const struct sl_level *level, int32_t w);
+/* No map of so many slots serves window w with less on its fullest rank. Not below what can be
+ * reached, and often just that where there is little redundancy. Between searches only. */
+int64_t sl_level_floor(struct sl_level *level, int32_t w);
 
 #endif

@@ -32,6 +32,7 @@ static size_t lay_out(struct sl_level *level, const struct sl_level_problem *pro
         {(void **)&level->came_from, ranks * sizeof(int32_t)},
         {(void **)&level->came_to, ranks * sizeof(int32_t)},
         {(void **)&level->seen, windows * ranks},
+        {(void **)&level->fixed, windows * ranks * sizeof(int64_t)},
         {(void **)&level->cut, windows * ranks},
         {(void **)&level->list, (physical + experts) * sizeof(int32_t)},
         {(void **)&level->key, (physical + experts + 2 * ranks) * sizeof(double)},
@@ -341,26 +342,4 @@ bool sl_level_ended(struct sl_level *level)
     if (!level->stopped && problem->stop && problem->stop(problem->user))
         level->stopped = true;
     return level->stopped || (problem->work && level->work >= problem->work);
-}
-
-int64_t sl_level_floor(const struct sl_level *level, int32_t w)
-{
-    const int64_t *load = level->problem.load + (ptrdiff_t)w * level->problem.experts;
-    int64_t low = level->least[w], high = low;
-    for (int32_t e = 0; e < level->problem.experts; e++)
-        high = load[e] > high ? load[e] : high;
-    while (low < high) {
-        int64_t middle = low + (high - low) / 2, copies = 0;
-        bool fits = true;
-        for (int32_t e = 0; e < level->problem.experts; e++) {
-            int64_t needs = load[e] > middle ? (load[e] - 1) / middle + 1 : 1;
-            fits = fits && needs <= level->problem.ranks;
-            copies += needs;
-        }
-        if (fits && copies <= level->physical)
-            high = middle;
-        else
-            low = middle + 1;
-    }
-    return low;
 }

@@ -8,7 +8,7 @@
 
 /* Of each kind, the most that are tried in a step; measured on real shifts: more finds no shorter
  * repair. */
-enum { HOT_EXPERTS = 6, VICTIMS = 64, PAIRS = 24, FULL_RANKS = 16, EMPTY_RANKS = 64 };
+enum { HOT_EXPERTS = 6, VICTIMS = 64, PAIRS = 24, FULL_RANKS = 16, EMPTY_RANKS = 1024 };
 
 /* A bound at most this is as good as any: then what a map remembers counts. */
 #define LEVEL_ENOUGH 1.001
@@ -168,22 +168,40 @@ static void try_writes(struct sl_level *level, double excess, struct attempt *be
     }
 }
 
-/* By how much the two ranks' excess falls if the slots change places, as if nobody else helped. */
+static int64_t above(int64_t load, int64_t cap)
+{
+    return load > cap ? load - cap : 0;
+}
+
+/* Load of a rank that no other can serve. */
+static int64_t fixed_of(const struct sl_level *level, int32_t w, int32_t rank)
+{
+    int32_t slots = level->problem.slots;
+    const int64_t *share = level->share + (ptrdiff_t)w * level->physical;
+    int64_t sum = 0;
+    for (int32_t p = rank * slots; p < (rank + 1) * slots; p++)
+        sum += level->map[p] >= 0 && level->copies[level->map[p]] < 2 ? share[p] : 0;
+    return sum;
+}
+
+/* By how much the two ranks' excess falls if the slots change places and others take all they can
+ * have of the second; among equal pairs, if nobody else helped. */
 static double fall(const struct sl_level *level, int32_t p, int32_t q)
 {
-    double sum = 0;
+    double sum = 0, alone = 0;
     for (int32_t w = 0; w < level->problem.windows; w++) {
         const int64_t *load = level->problem.load + (ptrdiff_t)w * level->problem.experts;
         const int64_t *rank_load = level->rank_load + (ptrdiff_t)w * level->problem.ranks;
-        int64_t full = rank_load[level->rank_of[p]] - level->cap[w];
-        int64_t empty = rank_load[level->rank_of[q]] - level->cap[w];
+        int64_t cap = level->cap[w], full = rank_load[level->rank_of[p]];
+        int64_t empty = rank_load[level->rank_of[q]];
+        int64_t fixed = level->fixed[(ptrdiff_t)w * level->problem.ranks + level->rank_of[q]];
         int64_t more = load[level->map[p]] / level->copies[level->map[p]] -
                        load[level->map[q]] / level->copies[level->map[q]];
-        int64_t before = (full > 0 ? full : 0) + (empty > 0 ? empty : 0);
-        int64_t after = (full > more ? full - more : 0) + (empty + more > 0 ? empty + more : 0);
-        sum += (double)(before - after) / level->mean[w];
+        int64_t less = above(full, cap) - above(full - more, cap);
+        sum += (double)(less - above(fixed + more, cap)) / level->mean[w];
+        alone += (double)(less + above(empty, cap) - above(empty + more, cap)) / level->mean[w];
     }
-    return sum;
+    return sum > 0 ? sum + alone * 0x1p-10 : 0;
 }
 
 /* Ranks of one side of the cuts, the fullest (sign -1) or the emptiest (1) first. */
@@ -215,7 +233,13 @@ static void try_swaps(struct sl_level *level, struct attempt *best)
     int32_t order[PAIRS], used = 0;
     double rank_key[FULL_RANKS + EMPTY_RANKS], key[PAIRS];
     struct best_of full = {rank, rank_key, 0, FULL_RANKS};
-    struct best_of empty = {rank + FULL_RANKS, rank_key + FULL_RANKS, 0, EMPTY_RANKS};
+    /* So that there are some 100,000 pairs at most. */
+    int32_t most = 1 + 8192 / (slots * slots);
+    most = most < EMPTY_RANKS ? most : EMPTY_RANKS;
+    struct best_of empty = {rank + FULL_RANKS, rank_key + FULL_RANKS, 0, most};
+    for (int32_t w = 0; w < level->problem.windows; w++)
+        for (int32_t r = 0; r < level->problem.ranks; r++)
+            level->fixed[(ptrdiff_t)w * level->problem.ranks + r] = fixed_of(level, w, r);
     offer_ranks(level, true, -1, &full);
     offer_ranks(level, false, 1, &empty);
     struct best_of pairs = {order, key, 0, PAIRS};

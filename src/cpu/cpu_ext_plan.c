@@ -55,15 +55,20 @@ static size_t lay_out(struct sl_plan_job *job, struct sl_plan_pick *pick, struct
     return at;
 }
 
+static const uint8_t *alive_of(const sluice_plan_request *request)
+{
+    return SL_MUTANT(plan_feeds_the_dead) ? NULL : request->alive;
+}
+
 static void start_job(struct sl_plan_job *job, bool copies)
 {
     const sluice_plan_request *request = job->request;
     job->world = (struct sl_moves_world){
-        .ranks = request->ranks, .node = request->node, .alive = request->alive};
+        .ranks = request->ranks, .node = request->node, .alive = alive_of(request)};
     job->windows = request->judge == SLUICE_PLAN_SUM ? 1 : request->window_count;
     job->nodes = sl_plan_nodes(request);
     for (int32_t r = 0; r < request->ranks; r++)
-        job->living_count += !request->alive || request->alive[r];
+        job->living_count += !alive_of(request) || request->alive[r];
     for (int32_t l = 0; l < request->layer_count; l++) {
         const sluice_plan_layer *layer = request->layers[l];
         int32_t most = SL_MAX_PHYSICAL / request->ranks;
@@ -78,7 +83,7 @@ static void fill_job(struct sl_plan_job *job, bool copies)
 {
     const sluice_plan_request *request = job->request;
     for (int32_t r = 0, i = 0; r < request->ranks; r++)
-        if (!request->alive || request->alive[r])
+        if (!alive_of(request) || request->alive[r])
             job->living[i++] = r;
     for (int32_t l = 0; l < request->layer_count; l++) {
         struct sl_plan_work *work = job->work + l;

@@ -119,8 +119,7 @@ static struct scene open_scene(const struct sl_plan_job *job, int32_t layer, int
 /* Number over all ranks of a slot of the living. */
 static int32_t slot_of(const struct sl_plan_job *job, int32_t slots, int32_t p)
 {
-    int32_t rank = SL_MUTANT(plan_feeds_the_dead) ? p / slots : job->living[p / slots];
-    return rank * slots + p % slots;
+    return job->living[p / slots] * slots + p % slots;
 }
 
 static int32_t stop_of(void *user)

@@ -113,6 +113,25 @@ CT(level, bound, "the bound is the greatest, over sets of ranks, of what only th
     }
 }
 
+CT(level, floor, "no map has a bound below the floor, and where one expert is hot it is met")
+{
+    uint64_t random = 13;
+    int met = 0;
+    for (int i = 0; i < 600 && !ct_failed(); i++) {
+        struct small small;
+        draw_small(&small, &random, false);
+        for (int32_t w = 0; w < small.problem.windows; w++)
+            ct_true(sl_level_floor(&small.level, w) <= sl_level_least(&small.level, w));
+        level_fresh(&small.level);
+        for (int32_t w = 0; w < small.problem.windows; w++) {
+            int64_t floor = sl_level_floor(&small.level, w);
+            ct_true(floor <= sl_level_least(&small.level, w));
+            met += floor > small.level.least[w] && floor == sl_level_least(&small.level, w);
+        }
+    }
+    ct_true(met > 20);
+}
+
 static int32_t copies_of(const int32_t *map, int32_t count, int32_t expert)
 {
     int32_t copies = 0;
