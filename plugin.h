@@ -586,8 +586,8 @@ typedef struct sluice_api {
      * does). An id outside [0, E) gives -1, weight 0, and is counted as rejected; one without a
      * living copy likewise, and is counted as dead. Collective iff shared_policy is
      * WATERFILL_DYNAMIC, or balance mode is `now`; then a failure after the first message says so
-     * and needs `set` of sluice.ranks/1. Errors: INVALID; collective: PEER_LOST, MISMATCH, CANCELLED, NOT_READY.
-     * [hot] [capture] */
+     * and needs `set` of sluice.ranks/1. Errors: INVALID; collective: PEER_LOST, MISMATCH,
+     * CANCELLED, NOT_READY. [hot] [capture] */
     sluice_status (*remap)(sluice_context *context, const sluice_remap_args *args);
 
     /* Adds 1 to the bank's 64-bit counter of every recorder id in [0, P). -1 is ignored; any other

@@ -79,8 +79,8 @@ if [ "$level" = check ]; then
     script header 60 quick
     script symbols 60
 else
-    part asan 400 "$make unit-asan && $build/asan/unit"
-    part tsan 400 "$make unit-tsan && $plain $build/tsan/unit"
+    part asan 400 "$make unit-asan && CT_PATIENCE=3 $build/asan/unit"
+    part tsan 400 "$make unit-tsan && CT_PATIENCE=5 $plain $build/tsan/unit"
     part clang 400 "make --no-print-directory -s -j2 BUILD=$build/clang CC=clang CXX=clang++ \
         all unit && $build/clang/unit"
     script header 120
@@ -97,7 +97,7 @@ else
     script docs 120
 fi
 if [ "$level" = long ]; then
-    part valgrind 1800 "valgrind -q --error-exitcode=9 --leak-check=full $build/unit"
+    part valgrind 1800 "CT_PATIENCE=20 valgrind -q --error-exitcode=9 --leak-check=full $build/unit"
     [ ! -f tests/long.sh ] || script long 3600
 fi
 

@@ -5,14 +5,17 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #define SL_MIX 0xCBF29CE484222325U
 
 static inline uint64_t sl_mix(uint64_t hash, const void *data, size_t bytes)
 {
-    const unsigned char *byte = (const unsigned char *)data;
-    for (size_t i = 0; i < bytes; i++)
-        hash = (hash ^ byte[i]) * 0x100000001B3U;
+    for (size_t i = 0; i < bytes; i++) {
+        unsigned char byte;
+        memcpy(&byte, (const char *)data + i, 1);
+        hash = (hash ^ byte) * 0x100000001B3U;
+    }
     return hash;
 }
 

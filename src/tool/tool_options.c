@@ -73,7 +73,7 @@ int sl_options_parse(int argc, char **argv, const struct sl_option *options, int
         if (options[i].letter)
             (void)snprintf(letters + used, sizeof letters - used, "%c:", options[i].letter);
     }
-    optind = 1;
+    optind = 0; /* begins anew, whatever an earlier call left half read */
     opterr = 0;
     for (;;) {
         int found = getopt_long(argc, argv, letters, names, NULL);

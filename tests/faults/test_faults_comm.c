@@ -21,7 +21,7 @@ static const int64_t SHORT = 150000000;
 static void config_of(struct step_config *config, int32_t mode)
 {
     step_config(config, 40);
-    config->timeout_ns = SHORT;
+    config->timeout_ns = ct_patience(SHORT);
     if (mode == MODE_PER_RANK)
         config->draw.transport.combine_order = SLUICE_COMBINE_PER_RANK;
     if (mode == MODE_FIXED) {
@@ -206,7 +206,7 @@ static void live(const struct scene *scene, struct step_rank *rank)
     bool held = step_run(rank) == SLUICE_OK;
     note(scene, rank);
     expect_told(scene, rank);
-    ct_eq_i64(scene->group.members[rank->number].asked, SHORT);
+    ct_eq_i64(scene->group.members[rank->number].asked, ct_patience(SHORT));
     if (!held) {
         look(rank, &after);
         ct_eq_mem(&after, &before, sizeof after);

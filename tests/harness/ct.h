@@ -56,6 +56,10 @@ __attribute__((format(printf, 1, 2))) void ct_note(const char *format, ...);
  * the run ends. */
 void *ct_alloc(size_t bytes);
 
+/* A deadline that a test lets pass, times $CT_PATIENCE where tests run slowly (under valgrind or a
+ * sanitizer), so that who is in time there is in time too. */
+int64_t ct_patience(int64_t nanoseconds);
+
 /* The plugin built beside this test program (libsluice_cpu.so), or $SLUICE_TEST_PLUGIN. */
 const char *ct_plugin_path(void);
 

@@ -124,6 +124,13 @@ void ct_end_of_test(void)
     }
 }
 
+int64_t ct_patience(int64_t nanoseconds)
+{
+    const char *times = getenv("CT_PATIENCE");
+    long factor = times ? strtol(times, NULL, 10) : 1;
+    return nanoseconds * (factor > 1 ? factor : 1);
+}
+
 const char *ct_plugin_path(void)
 {
     static char path[4096];

@@ -110,7 +110,7 @@ CT(dispatch_faults, other_generation,
    "a rank that missed a generation is waited for in vain, named, and goes on once it caught up")
 {
     struct fault_world *world = fault_world();
-    world->config.timeout_ns = 300000000;
+    world->config.timeout_ns = ct_patience(300000000);
     fault_world_run(world, run_other_generation);
     for (int32_t r = 0; r < FAULT_RANKS; r++)
         fault_expect(world->all[r], SLUICE_PEER_LOST, r == ODD ? "rank 0" : "rank 1");

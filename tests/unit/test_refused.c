@@ -141,7 +141,7 @@ static sluice_config everything(int32_t rank, sluice_comm *comm, sluice_host *ho
     config.transport = transport;
     config.uses = SLUICE_USE_EXACT | SLUICE_USE_FIXED | SLUICE_USE_BALANCE_NOW;
     config.shared_policy = SLUICE_SHARED_WATERFILL_DYNAMIC;
-    config.timeout_ns = TIMEOUT_NS;
+    config.timeout_ns = ct_patience(TIMEOUT_NS);
     return config;
 }
 
