@@ -28,7 +28,7 @@ static int draw(struct sl_bench_steps *steps, const struct sl_counts *served, in
     for (int32_t l = 0; l < steps->layers; l++) {
         struct sl_draw source;
         if (sl_draw_open(&source, sl_counts_row(served, 0, l), SL_LOAD_EXPERTS, SL_LOAD_TOP_K,
-                         (uint64_t)(SEED + l), bench->error, sizeof bench->error))
+                         SEED + (uint64_t)l, bench->error, sizeof bench->error))
             return -1;
         for (int32_t r = 0; r < steps->ranks; r++, counts += SL_LOAD_EXPERTS) {
             sl_draw_tokens(&source, (uint64_t)r * (uint64_t)steps->tokens, steps->tokens, ids,

@@ -192,6 +192,13 @@ static int prepare(struct sl_bench *bench, const struct options *options, char *
         return -1;
     if (load(bench, options->plugin, line, size))
         return -1;
+    if (bench->counts[0]) {
+        struct sl_bench_load counts;
+        int unread = sl_bench_load_open(&counts, bench);
+        sl_bench_load_close(&counts);
+        if (unread)
+            return -1;
+    }
     if (options->path && !among(options->path, bench->paths, bench->path_count))
         return sl_tool_error(err, sizeof bench->error, "the plugin has no path %s on this machine",
                              options->path);
