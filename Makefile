@@ -148,8 +148,13 @@ test-long:
 	@BUILD='$(BUILD)' CC='$(CC)' CXX='$(CXX)' bash tests/run.sh long
 conform: lib $(BUILD)/sluice-conform mutants
 	@BUILD='$(BUILD)' bash tests/conform.sh
+# The counts of a real model, where they are there: decode, and what follows it.
+R1_COUNTS := $(wildcard $(SLUICE_SHARED)/data/deepseek-r1-expert-counts)
+BENCH_COUNTS := $(if $(SLUICE_SHARED),$(foreach f,decode_in2000out100 decode_in500out1500,\
+                  $(R1_COUNTS:%=--counts %/$(f).json)))
 bench: lib tool
-	@$(BUILD)/sluice bench --json $(BUILD)/bench.json
+	@$(BUILD)/sluice bench $(BENCH_COUNTS) --json $(BUILD)/bench.json
+	@python3 tests/bench_eplb.py $(BUILD)/bench.json $(filter-out --counts,$(BENCH_COUNTS))
 	@if python3 -c 'import torch' 2>/dev/null; then python3 tests/bench_torch.py $(BUILD)/bench.json; \
 	else echo 'torch is not installed: not compared'; fi
 	@BUILD='$(BUILD)' bash tests/callgrind.sh

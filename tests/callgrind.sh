@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Instructions a token of the fused route, counted by callgrind: the difference of a run with n and
-# one with 2n calls, so that set-up drops out. Valgrind has no AVX-512; the path is avx2.
+# Instructions a token of the fused route, and a layer of the step balance, counted by callgrind: the
+# difference of a run with n and one with 2n calls, so that set-up drops out. Valgrind has no
+# AVX-512; the path is avx2.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 BUILD=${BUILD:-build}
@@ -40,5 +41,19 @@ for shape in deepseek-v3 qwen3-235b mixtral-8x7b; do
         awk -v s="$shape" -v t="$tokens" -v n="$((twice - once))" -v k="$((tokens * calls))" \
             'BEGIN { printf "%-14s %6d  %.1f\n", s, t, n / k }'
     done
+done
+
+# Four layers are solved in turn.
+printf '\n%-14s %6s  %s\n' shape T "instructions a layer (solve, tokens)"
+for size in "w32-r32 512" "w144-r32 128"; do
+    read -r shape tokens <<<"$size"
+    once=$(collected 16 --shape "$shape")
+    twice=$(collected 32 --shape "$shape")
+    if [ -z "$once" ] || [ -z "$twice" ]; then
+        echo "$shape: the run under callgrind failed"
+        failed=1
+        continue
+    fi
+    printf '%-14s %6d  %d\n' "$shape" "$tokens" $(((twice - once) / 16))
 done
 exit $failed

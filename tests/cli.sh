@@ -255,6 +255,10 @@ refused "not-there" bench --plugin /not-there.so
 refused "no path nonsense" bench --count 1 --shape mixtral-8x7b --path nonsense
 refused "unknown option" bench --nonsense
 refused "go with --count" bench --path portable
+refused "given twice" bench --counts "$tmp/text.npy"
+refused "no/such/file" bench --only plan --counts no/such/file --counts no/such/file
+refused "of route, not of solve" bench --count 1 --shape w32-r32 --tokens 4
+if "$sluice" bench --count 1 --shape w32-r32; then ok; else bad "bench --count of solve"; fi
 if "$sluice" bench --count 1 --shape mixtral-8x7b --path portable; then ok; else bad "bench --count"; fi
 
 line="$passed passed, $failed failed"

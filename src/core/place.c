@@ -100,9 +100,9 @@ void sl_place_trivial(const struct sl_shape *shape, int32_t *map)
         map[p] = p % shape->experts;
 }
 
-/* Physical experts by expert (a counting sort); alive NULL: the dead too. */
-static void sort_copies(const struct sl_shape *shape, const int32_t *map, const uint8_t *alive,
-                        int32_t *start, int32_t *copies)
+/* A counting sort. */
+void sl_place_list(const struct sl_shape *shape, const int32_t *map, const uint8_t *alive,
+                   int32_t *start, int32_t *copies)
 {
     int32_t experts = shape->experts, slots = shape->slots;
     memset(start, 0, (size_t)(experts + 1) * sizeof *start);
@@ -128,8 +128,8 @@ void sl_place_build(struct sl_place *place, const struct sl_shape *shape, const 
     int32_t experts = shape->experts;
     if (map != place->map)
         memcpy(place->map, map, (size_t)shape->physical * sizeof *map);
-    sort_copies(shape, place->map, NULL, place->copy_start, place->copies);
-    sort_copies(shape, place->map, alive, place->alive_start, place->alive_copies);
+    sl_place_list(shape, place->map, NULL, place->copy_start, place->copies);
+    sl_place_list(shape, place->map, alive, place->alive_start, place->alive_copies);
     place->alive_start[experts + 1] = place->alive_start[experts];
     place->alive_copies[place->alive_start[experts]] = -1;
     sl_place_choose(place, shape, alive, node, seed, bank);

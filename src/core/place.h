@@ -40,6 +40,11 @@ sluice_status sl_place_check(int32_t layer, int32_t experts, int32_t ranks, cons
 /* Physical p holds expert p mod E. */
 void sl_place_trivial(const struct sl_shape *shape, int32_t *map);
 
+/* Physical experts by expert, ascending: start [E+1] into copies [P]. Those of dead ranks are left
+ * out; alive NULL: they are not. */
+void sl_place_list(const struct sl_shape *shape, const int32_t *map, const uint8_t *alive,
+                   int32_t *start, int32_t *copies);
+
 /* Rebuilds every table of `place` from a checked map, which may be place->map itself. alive [W],
  * node [W], any numbers. */
 void sl_place_build(struct sl_place *place, const struct sl_shape *shape, const int32_t *map,

@@ -13,10 +13,12 @@ static const int64_t MOST_TOTAL = (int64_t)1 << 60;
 struct plain {
     const sluice_balance_problem *problem;
     struct sl_shape shape;
-    struct sl_place place;
+    int32_t *start, *copies; /* on living ranks */
     uint8_t *alive;
     int32_t *node, *leader, *source;
-    int64_t *counts, *tokens; /* of the living sources */
+    int64_t *own_counts;   /* of the living sources, where some are dead */
+    const int64_t *counts; /* these, or the problem's */
+    int64_t *tokens;
     int32_t living;
     void *scratch;
 };
@@ -43,18 +45,30 @@ static sluice_status check_shape(const struct sl_text *text, const sluice_balanc
     return status ? sl_text_fail(text, status, "problem.map: %s", why) : status;
 }
 
+/* Is every count and row so small that no sum of them is near the limit? */
+static bool all_small(const sluice_balance_problem *problem, int64_t most)
+{
+    int64_t cells = (int64_t)problem->ranks * problem->experts, bits = 0;
+    for (int64_t i = 0; i < cells; i++)
+        bits |= problem->counts[i];
+    for (int32_t r = 0; r < problem->ranks && problem->tokens; r++)
+        bits |= problem->tokens[r];
+    return bits >= 0 && bits < most / (cells + (int64_t)problem->ranks * SL_MAX_SHARED);
+}
+
 static sluice_status check_sums(const struct sl_text *text, const sluice_balance_problem *problem)
 {
     const sluice_costs *costs = problem->config->costs;
     int64_t left = MOST_TOTAL, living = 0;
     if (costs)
         left /= costs->row_ps + 2 * costs->near_ps + 2 * costs->far_ps + 1;
+    bool small = all_small(problem, left);
     for (int32_t r = 0; r < problem->ranks; r++) {
         if (problem->alive && problem->alive[r] > 1)
             return sl_text_fail(text, SLUICE_INVALID, "problem.alive[%d] is %d: must be 0 or 1", r,
                                 problem->alive[r]);
         living += !problem->alive || problem->alive[r];
-        for (int32_t e = 0; e < problem->experts; e++) {
+        for (int32_t e = 0; e < problem->experts && !small; e++) {
             int64_t count = problem->counts[(int64_t)r * problem->experts + e];
             if (count < 0 || count > left)
                 return sl_text_fail(text, SLUICE_INVALID,
@@ -63,7 +77,7 @@ static sluice_status check_sums(const struct sl_text *text, const sluice_balance
                                     r, e, (long long)count);
             left -= count;
         }
-        int64_t tokens = problem->tokens ? problem->tokens[r] : 0;
+        int64_t tokens = problem->tokens && !small ? problem->tokens[r] : 0;
         if (tokens < 0 || tokens > left / SL_MAX_SHARED)
             return sl_text_fail(text, SLUICE_INVALID,
                                 "problem.tokens[%d] is %lld: must not be negative, and the sum "
@@ -81,6 +95,14 @@ static void *take(char **at, size_t bytes)
     return part;
 }
 
+static bool all_living(const sluice_balance_problem *problem)
+{
+    bool all = true;
+    for (int32_t r = 0; r < problem->ranks && problem->alive; r++)
+        all = all && problem->alive[r];
+    return all;
+}
+
 /* With memory NULL: the bytes that are needed. */
 static size_t lay_out(struct plain *plain, char *memory)
 {
@@ -89,17 +111,17 @@ static size_t lay_out(struct plain *plain, char *memory)
     char *base = NULL;
     if (!memory)
         at = base = (char *)(uintptr_t)64;
-    void *place = take(&at, sl_place_bytes(&plain->shape));
+    size_t rows = all_living(plain->problem) ? 0 : ranks;
+    plain->start = take(&at, (experts + 1) * sizeof(int32_t));
+    plain->copies = take(&at, (size_t)plain->shape.physical * sizeof(int32_t));
     plain->alive = take(&at, ranks);
     plain->node = take(&at, ranks * sizeof(int32_t));
     plain->leader = take(&at, ranks * sizeof(int32_t));
     plain->source = take(&at, ranks * sizeof(int32_t));
-    plain->counts = take(&at, ranks * experts * sizeof(int64_t));
+    plain->own_counts = take(&at, rows * experts * sizeof(int64_t));
     plain->tokens = take(&at, ranks * sizeof(int64_t));
     plain->scratch = take(
         &at, sl_balance_bytes(plain->shape.experts, plain->shape.ranks, plain->shape.physical));
-    if (memory)
-        sl_place_bind(&plain->place, &plain->shape, place);
     return (size_t)(at - (memory ? memory : base));
 }
 
@@ -107,17 +129,20 @@ static void fill(struct plain *plain)
 {
     const sluice_balance_problem *problem = plain->problem;
     size_t experts = (size_t)problem->experts;
+    bool all = all_living(problem);
+    plain->counts = all ? problem->counts : plain->own_counts;
     for (int32_t r = 0; r < problem->ranks; r++) {
         plain->alive[r] = !problem->alive || problem->alive[r];
         plain->node[r] = problem->node ? problem->node[r] : 0;
         if (!plain->alive[r])
             continue;
         plain->source[plain->living] = r;
-        memcpy(plain->counts + (size_t)plain->living * experts,
-               problem->counts + (size_t)r * experts, experts * sizeof(int64_t));
+        if (!all)
+            memcpy(plain->own_counts + (size_t)plain->living * experts,
+                   problem->counts + (size_t)r * experts, experts * sizeof(int64_t));
         plain->tokens[plain->living++] = problem->tokens ? problem->tokens[r] : 0;
     }
-    sl_place_build(&plain->place, &plain->shape, problem->map, plain->alive, plain->node, 0, 0);
+    sl_place_list(&plain->shape, problem->map, plain->alive, plain->start, plain->copies);
     sl_balance_leaders(problem->ranks, plain->node, plain->leader);
 }
 
@@ -133,8 +158,8 @@ static void solve(struct plain *plain, sluice_balance_answer *answer, int32_t so
                                        .costs = problem->config->costs,
                                        .alive = plain->alive,
                                        .leader = plain->leader,
-                                       .start = plain->place.alive_start,
-                                       .copies = plain->place.alive_copies,
+                                       .start = plain->start,
+                                       .copies = plain->copies,
                                        .sources = plain->living,
                                        .source = plain->source,
                                        .counts = plain->counts,

@@ -2,10 +2,13 @@
 #ifndef SL_BENCH_H
 #define SL_BENCH_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "../../abi/ext/balance.h"
 #include "../../abi/ext/device.h"
+#include "../../abi/ext/plan.h"
 #include "../../abi/ext/route.h"
 #include "../host/sluice_host.h"
 #include "tool_models.h"
@@ -15,21 +18,25 @@ enum { SL_BENCH_ROWS = 256, SL_BENCH_PATHS = 4, SL_BENCH_ERROR = 700 };
 
 /* One line of the table. A 0 in a goal or ratio: there is none. */
 struct sl_bench_row {
-    const char *part; /* "route", "exchange", "overhead" */
-    const char *item; /* shape, or way of dispatch */
+    const char *part; /* "route", "exchange", "balance", "plan", "overhead" */
+    const char *item; /* shape, size, policy, or way of dispatch */
     const char *call;
-    char path[16];          /* code path; "" where there is no choice */
-    int32_t tokens, ranks;  /* a call, a rank */
-    double fastest, median; /* ns a token, GB/s, ns a call */
-    double goal;            /* at most; overhead: of the median, route: of the fastest */
-    double ratio;           /* how many times as fast as the reference, or as memcpy */
-    double ratio_goal;      /* at least */
+    const char *unit;      /* of fastest and median */
+    char path[16];         /* code path; "" where there is no choice */
+    int32_t tokens, ranks; /* a call, a rank */
+    double fastest, median;
+    double goal;       /* at most; overhead: of the median, else: of the fastest */
+    double ratio;      /* how many times as fast as the reference, or as memcpy */
+    double ratio_goal; /* at least */
 };
 
 struct sl_bench {
     sluice_plugin plugin;
     const sluice_device_api *device; /* only if paths and use_path are there; else NULL */
     const sluice_route_api *route;
+    const sluice_balance_api *balance; /* NULL: the plugin has none; and the next */
+    const sluice_plan_api *plan;
+    const char *counts[2]; /* files: a workload, another one that follows; NULL: generated */
     const char *paths[SL_BENCH_PATHS]; /* slowest first */
     int32_t path_count;
     int32_t rounds;
@@ -115,6 +122,8 @@ void sl_bench_case_close(struct sl_bench_case *c);
 extern const char *const sl_bench_shapes[3];
 int sl_bench_run_route(struct sl_bench *bench);
 int sl_bench_run_exchange(struct sl_bench *bench);
+int sl_bench_run_balance(struct sl_bench *bench);
+int sl_bench_run_plan(struct sl_bench *bench);
 int sl_bench_run_overhead(struct sl_bench *bench);
 
 /* bench_report.c */

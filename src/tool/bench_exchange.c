@@ -33,6 +33,7 @@ static void add_rows(struct sl_bench *bench, int32_t ranks, const struct sl_benc
                                 .part = "exchange",
                                 .item = names[i],
                                 .call = calls[i],
+                                .unit = "GB/s",
                                 .tokens = SL_TEAM_TOKENS,
                                 .ranks = ranks,
                                 .fastest = fastest,

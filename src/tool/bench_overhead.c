@@ -204,6 +204,7 @@ static int measure(struct idle *idle)
         sl_bench_add(bench, &(struct sl_bench_row){.part = "overhead",
                                                    .item = "T = 0",
                                                    .call = calls[i].name,
+                                                   .unit = "ns/call",
                                                    .ranks = 1,
                                                    .fastest = items[i].fastest,
                                                    .median = items[i].median,

@@ -32,6 +32,11 @@ static int exchange(const struct sl_bench_row *row)
     return strcmp(row->part, "exchange") == 0;
 }
 
+static int planning(const struct sl_bench_row *row)
+{
+    return strcmp(row->part, "plan") == 0;
+}
+
 /* 1: all goals of the row are reached, 0: not, -1: it has none. */
 static int reached(const struct sl_bench_row *row)
 {
@@ -46,7 +51,7 @@ static void goal_text(const struct sl_bench_row *row, char *text, size_t size)
     static const char *const verdicts[] = {"", "no", "yes"};
     char limit[24] = "", ratio[24] = "";
     if (row->goal > 0)
-        (void)snprintf(limit, sizeof limit, "<= %.0f", row->goal);
+        (void)snprintf(limit, sizeof limit, "<= %g", row->goal);
     if (row->ratio_goal > 0)
         (void)snprintf(ratio, sizeof ratio, exchange(row) ? ">= %.2f x" : ">= %.0f x",
                        row->ratio_goal);
@@ -59,10 +64,10 @@ static void print_row(const struct sl_bench_row *row)
     char number[24] = "-", ratio[24] = "-", goal[64];
     int32_t size = exchange(row) ? row->ranks : row->tokens;
     goal_text(row, goal, sizeof goal);
-    if (!overhead(row)) {
+    if (!overhead(row) && !planning(row))
         (void)snprintf(number, sizeof number, "%d", size);
+    if (row->ratio > 0)
         (void)snprintf(ratio, sizeof ratio, "%.2f", row->ratio);
-    }
     (void)printf("%-12s %5s  %-9s %-26s %9.1f %9.1f %9s  %s\n", row->item, number,
                  row->path[0] ? row->path : "-", row->call, row->fastest, row->median, ratio, goal);
 }
@@ -79,10 +84,28 @@ static void print_head(const char *part)
             "ranks as threads.\nBytes are those of the rows that dispatch writes and that "
             "combine reads.\n\n%-12s %5s  %-9s %-26s %9s %9s %9s  %s\n",
             "way", "W", "path", "call", "fastest", "median", "x memcpy", "goal");
+    else if (strcmp(part, "balance") == 0)
+        (void)printf(
+            "\nStep balance, E 256, K 8, one shared expert, T tokens a rank: solve in us a "
+            "layer and rank, remap in ns a token.\n\n%-12s %5s  %-9s %-26s %9s %9s %9s  "
+            "%s\n",
+            "world", "T", "path", "call", "fastest", "median", "", "goal");
+    else if (strcmp(part, "plan") == 0)
+        (void)printf("\nPlans, ms for a model of 256 experts in 288 slots on 32 ranks, on one core."
+                     "\n\n%-12s %5s  %-9s %-26s %9s %9s %9s  %s\n",
+                     "policy", "", "path", "call", "fastest", "median", "", "goal");
     else
         (void)printf("\nA call without tokens, ns: deepseek-v3, one rank. The goal is the "
                      "median's.\n\n%-12s %5s  %-9s %-26s %9s %9s %9s  %s\n",
                      "", "", "path", "call", "fastest", "median", "", "goal");
+}
+
+/* Is what a row is compared with below it, not above? */
+static int opens_block(const struct sl_bench_row *row)
+{
+    int other_size = row->tokens != row[-1].tokens || row->ranks != row[-1].ranks;
+    return strcmp(row->unit, row[-1].unit) != 0 ||
+           (other_size && strcmp(row->unit, "us/layer") != 0);
 }
 
 void sl_bench_print(const struct sl_bench *bench, const char *plugin_line)
@@ -96,7 +119,7 @@ void sl_bench_print(const struct sl_bench *bench, const char *plugin_line)
         const struct sl_bench_row *row = &bench->rows[i];
         if (strcmp(part, row->part) != 0)
             print_head(row->part);
-        else if (row->tokens != row[-1].tokens || row->ranks != row[-1].ranks)
+        else if (opens_block(row))
             (void)printf("\n");
         part = row->part;
         print_row(row);
@@ -134,7 +157,7 @@ static void write_row(struct sl_json_writer *w, const struct sl_bench_row *row)
     text(w, "path", row->path);
     whole(w, "tokens", row->tokens);
     whole(w, "ranks", row->ranks > 0 ? row->ranks : 1);
-    text(w, "unit", overhead(row) ? "ns/call" : exchange(row) ? "GB/s" : "ns/token");
+    text(w, "unit", row->unit);
     real(w, "fastest", row->fastest);
     real(w, "median", row->median);
     real(w, "goal_at_most", row->goal);

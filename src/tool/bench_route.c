@@ -44,7 +44,8 @@ static void add_rows(struct sl_bench *bench, int32_t shape, int32_t tokens,
                      const struct sl_bench_item *items)
 {
     const struct sl_bench_item *reference = &items[(ptrdiff_t)2 * bench->path_count];
-    struct sl_bench_row row = {.part = "route", .item = sl_bench_shapes[shape], .tokens = tokens};
+    struct sl_bench_row row = {
+        .part = "route", .item = sl_bench_shapes[shape], .unit = "ns/token", .tokens = tokens};
     for (int32_t i = 0; i < 2 * bench->path_count; i++) {
         const char *path = bench->paths[i / 2];
         int large = i % 2 == 0 && tokens == SL_BENCH_LOGIT_ROWS;
@@ -60,6 +61,7 @@ static void add_rows(struct sl_bench *bench, int32_t shape, int32_t tokens,
     sl_bench_add(bench, &(struct sl_bench_row){.part = "route",
                                                .item = sl_bench_shapes[shape],
                                                .call = "reference in plain C",
+                                               .unit = "ns/token",
                                                .tokens = tokens,
                                                .fastest = reference->fastest / tokens,
                                                .median = reference->median / tokens,

@@ -1,8 +1,11 @@
-/* The flow against GLPK's simplex on the same linear programme, in fractions. */
+/* The flow, and the step balance over it, against GLPK's simplex on the same linear programme, in
+ * fractions. */
 #include "ct.h"
 
 #if __has_include(<glpk.h>)
 
+#include "ct_npy.h"
+#include "tests/unit/balance_world.h"
 #include "tests/unit/flow_world.h"
 #include "tests/unit/place_world.h"
 
@@ -82,23 +85,91 @@ CT(flow, glpk_random, "random problems: GLPK's optimum, rounded up")
     }
 }
 
-CT(flow, glpk_real, "DeepSeek-R1's counts: GLPK's optimum, rounded up")
+/* Plans for one workload, serves another; one shared expert. */
+static void compare_counts(const char *planned_for, const char *then, int32_t ranks, int32_t slots)
 {
-    int32_t layers, ranks = 32, slots = 9;
-    int64_t *planned = flow_real_counts("decode_in2000out100", &layers);
-    int64_t *served = flow_real_counts("decode_in500out1500", &layers);
+    int32_t layers;
+    int64_t *planned = flow_real_counts(planned_for, &layers);
+    int64_t *served = flow_real_counts(then, &layers);
     if (!planned || !served)
         ct_skip("no expert counts");
     int32_t *map = ct_alloc((size_t)(ranks * slots) * sizeof *map);
-    for (int32_t l = 0; l < layers && !ct_failed(); l += 4) {
+    for (int32_t l = 0; l < layers && !ct_failed(); l++) {
         struct flow_world *world = flow_make(256, ranks, ranks * slots);
-        ct_note("layer %d", l);
+        ct_note("%s -> %s, W %d, layer %d", planned_for, then, ranks, l);
         flow_plan(planned + l * 256, 256, ranks, slots, map);
         memcpy(world->load, served + l * 256, 256 * sizeof *served);
         for (int32_t e = 0; e < 256; e++)
             world->problem.spread += world->load[e] / 8;
         flow_from_map(world, map, slots);
         compare(world);
+    }
+}
+
+CT(flow, glpk_real, "DeepSeek-R1's counts, every layer: GLPK's optimum, rounded up")
+{
+    static const int32_t sizes[][2] = {{16, 18}, {32, 9}, {64, 5}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        compare_counts("decode_in2000out100", "decode_in500out1500", sizes[i][0], sizes[i][1]);
+        compare_counts("prefill_in4096", "prefill_in512", sizes[i][0], sizes[i][1]);
+    }
+}
+
+/* DeepSeek-V2-Lite: every step is drawn from `law` and balanced by the plugin. */
+enum { V2_LAYERS = 26, V2_EXPERTS = 64, V2_TOP_K = 6, V2_RANKS = 8, V2_SLOTS = 9, V2_STEPS = 8 };
+
+static void draw_step(const uint8_t *ids, size_t rows, int32_t tokens, uint64_t *random,
+                      struct balance_world *world)
+{
+    memset(world->counts, 0, sizeof *world->counts * V2_RANKS * V2_EXPERTS);
+    for (int32_t i = 0; i < V2_RANKS * tokens; i++) {
+        const uint8_t *row = ids + (size_t)draw_below(random, (int32_t)rows) * V2_TOP_K;
+        for (int32_t k = 0; k < V2_TOP_K; k++)
+            world->counts[i / tokens * V2_EXPERTS + row[k]]++;
+    }
+    for (int32_t r = 0; r < V2_RANKS; r++)
+        world->tokens[r] = tokens;
+}
+
+static void compare_step(struct balance_world *world)
+{
+    struct flow_world *flow = flow_make(V2_EXPERTS, V2_RANKS, V2_RANKS * V2_SLOTS);
+    int64_t rows[V2_RANKS], most = 0;
+    balance_solve(world);
+    memcpy(flow->load, balance_expert_load(world), V2_EXPERTS * sizeof *flow->load);
+    flow->problem.spread = world->problem.shared * balance_all_tokens(world);
+    flow_from_map(flow, world->map, V2_SLOTS);
+    double best = optimum_by_glpk(flow);
+    balance_loads(world, rows, NULL);
+    for (int32_t r = 0; r < V2_RANKS; r++)
+        most = rows[r] > most ? rows[r] : most;
+    ct_expect_eq_i64(world->answer.greatest, most);
+    ct_expect_true((double)most > best - 1e-6 * (best + 1));
+    ct_expect_true((double)most < best + 1 - 1e-6);
+}
+
+CT(flow, glpk_steps, "real tokens, every layer and step: quotas reach GLPK's optimum, rounded up")
+{
+    static const int32_t tokens[] = {4, 64, 512};
+    struct ct_npy planned, served;
+    uint64_t random = 5;
+    if (!ct_npy_shared(&planned, "data/deepseek-v2-lite-routing/intent.ids.npy") ||
+        !ct_npy_shared(&served, "data/deepseek-v2-lite-routing/law.ids.npy"))
+        ct_skip("no routing data");
+    for (size_t l = 0; l < V2_LAYERS; l++) {
+        int64_t load[V2_EXPERTS] = {0};
+        size_t choices = planned.shape[1] * V2_TOP_K, rows = served.shape[1];
+        for (size_t i = 0; i < choices; i++)
+            load[ct_npy_u8(&planned)[l * choices + i]]++;
+        for (int32_t step = 0; step < 3 * V2_STEPS && !ct_failed(); step++) {
+            int32_t shared = step / 3 % 3;
+            struct balance_world *world = balance_make(V2_EXPERTS, V2_SLOTS, V2_RANKS, shared);
+            ct_note("layer %d, step %d", (int)l, step);
+            flow_plan(load, V2_EXPERTS, V2_RANKS, V2_SLOTS, world->map);
+            draw_step(ct_npy_u8(&served) + l * rows * V2_TOP_K, rows, tokens[step % 3], &random,
+                      world);
+            compare_step(world);
+        }
     }
 }
 
