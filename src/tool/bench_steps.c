@@ -53,8 +53,8 @@ static int plan(struct sl_bench_steps *steps, const struct sl_counts *planned)
                                    .top_k = SL_LOAD_TOP_K,
                                    .policy = SLUICE_PLAN_EPLB};
     sluice_plan_summary summary;
-    return sl_plan_of(&c, planned, 1, NULL, &steps->placement, &summary, bench->error,
-                      sizeof bench->error);
+    return sl_tool_plan(&c, planned, 1, NULL, &steps->placement, &summary, bench->error,
+                        sizeof bench->error);
 }
 
 int sl_bench_steps_open(struct sl_bench_steps *steps, struct sl_bench *bench,
