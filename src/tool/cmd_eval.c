@@ -14,8 +14,9 @@
 
 static const char help[] =
     "sluice eval COUNTS.json --placement P.json --ranks W [options]\n"
-    "How level a placement can be made under given counts (SGLang's forms), layer by layer:\n"
-    "greatest rank load / mean rank load as batches grow large, where a choice's load is split\n"
+    "How level a placement can be made under given counts (SGLang's forms, or .npy ids), layer by\n"
+    "layer: greatest rank load / mean rank load as batches grow large, where a choice's load is "
+    "split\n"
     "evenly over its expert's copies or shared out exactly, and the shared experts' load is\n"
     "served at home or moved to where it levels.\n"
     "  --placement FILE     physical_to_logical_map\n"

@@ -12,9 +12,8 @@
 
 static const char help[] =
     "sluice plan COUNTS.json... --ranks W -o PLACEMENT.json [options]\n"
-    "Where the copies of each layer's experts should live, from counts (SGLang's forms). Of "
-    "several\n"
-    "files the worst counts.\n"
+    "Where the copies of each layer's experts should live, from counts (SGLang's forms, or\n"
+    ".npy ids). Of several files the worst counts.\n"
     "  -o, --output FILE|-  physical_to_logical_map\n"
     "  --ranks N            1 to 1024\n"
     "  --redundant R        slots more than experts, over all ranks: 0; from --current if given\n"
