@@ -74,7 +74,7 @@ elif ! command -v python3 >/dev/null 2>&1; then
     skip "JSON keys: python3 is not there"
 else
     json_keys info
-    json_keys replay --model deepseek-v3 --layers 1 --tokens 8
+    json_keys replay --model deepseek-v3 --layers 1 --tokens 8 --plan level
     json_keys bench --quick
 fi
 
