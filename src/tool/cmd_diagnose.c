@@ -25,7 +25,7 @@ static const char help[] =
     "  --moe-ms X           what a step's MoE layers take now: gains in milliseconds\n"
     "  --expert-mb X        bytes of an expert: what repair sends\n"
     "  --plugin P           a path or a name: cpu\n"
-    "  --plot FILE.svg      rank x layer load as it is\n"
+    "  --plot FILE.svg      each layer of the last window with EPLB and with the level plan\n"
     "  --json FILE|-        the figures\n";
 
 static int parse(int argc, char **argv, struct sl_diagnose_options *o, char *err, size_t n)

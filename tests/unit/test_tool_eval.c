@@ -88,7 +88,7 @@ static void compare(const struct row *row, const struct sl_counts *planned,
     for (int32_t l = 0; l < served->layers; l++)
         ct_expect_eq_i64(sl_ratios_of(&c, sl_counts_row(served, 0, l),
                                       placement.expert + (ptrdiff_t)l * placement.slots, &ratios[l],
-                                      NULL, err, sizeof err),
+                                      err, sizeof err),
                          0);
     sl_ratio_sums_of(ratios, served->layers, &sums);
     sl_placement_free(&placement);
