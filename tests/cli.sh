@@ -161,6 +161,15 @@ refused "must divide --ranks 4" plan "$tmp/counts.json" --ranks 4 --nodes 3 -o "
 refused "away from --current" plan "$tmp/counts.json" --ranks 2 -o - --budget 3
 refused "both the standard output" plan "$tmp/counts.json" --ranks 2 -o - --json -
 refused "one of level, eplb" plan "$tmp/counts.json" --ranks 2 -o "$tmp/p.json" --policy best
+refused "away from --current" plan "$tmp/counts.json" --ranks 2 -o "$tmp/p.json" --plot "$tmp/p.svg"
+# Expert 0 is hot and has one copy: one slot makes it level; the curve ends where the plan does.
+echo '{"physical_to_logical_map": [[0, 1, 2, 3, 2, 1], [0, 1, 2, 3, 2, 1]]}' >"$tmp/present.json"
+good "^ *1  *1.0000  *1.0000$" plan "$tmp/counts.json" --ranks 2 --current "$tmp/present.json" --budget 4 \
+    -o "$tmp/p.json"
+good "MB sent" plan "$tmp/counts.json" --ranks 2 --current "$tmp/present.json" --budget 4 \
+    --expert-mb 44 --plot "$tmp/plan.svg" -o "$tmp/p.json"
+if grep -q "</svg>" "$tmp/plan.svg"; then ok; else bad "plan --plot"; fi
+good '"curve"' plan "$tmp/counts.json" --ranks 2 --current "$tmp/present.json" --policy eplb -o "$tmp/p.json" --json -
 good "^Uneven: on 2 ranks" diagnose "$tmp/counts.json" --ranks 2
 good "cannot be told from one window" diagnose "$tmp/counts.json" --ranks 2
 good "^It shifts: .*67 %" diagnose "$tmp/steps.json" --ranks 2 --plot "$tmp/diagnose.svg"

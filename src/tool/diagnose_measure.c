@@ -91,7 +91,7 @@ static int judge_repaired(struct sl_diagnose *d, struct sl_placement *p, char *e
         struct sl_placement next;
         struct sl_ratio_sums sums = {.layers = 0};
         sluice_plan_summary summary;
-        if (sl_plan_of(&d->plan, &d->windows[w], 1, p, &next, &summary, err, n))
+        if (sl_plan_of(&d->plan, &d->windows[w], 1, p, &next, &summary, NULL, err, n))
             return -1;
         sl_placement_free(p);
         *p = next;
@@ -110,7 +110,7 @@ static int judge_planned(struct sl_diagnose *d, int32_t policy, char *err, size_
     sluice_plan_summary summary;
     bool eplb = policy == SLUICE_PLAN_EPLB;
     d->plan.policy = policy;
-    if (sl_plan_of(&d->plan, &d->windows[0], 1, NULL, &p, &summary, err, n))
+    if (sl_plan_of(&d->plan, &d->windows[0], 1, NULL, &p, &summary, NULL, err, n))
         return -1;
     int bad =
         judge_kept(d, &p, eplb ? SL_EPLB_EVEN : -1, eplb ? SL_EPLB_STEP : SL_LEVEL_STEP, err, n);

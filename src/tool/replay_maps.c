@@ -73,7 +73,7 @@ int sl_replay_make_plan(struct sl_replay_case *c, const sluice_api *api, int64_t
     const struct sl_placement current = {
         .layers = c->layers, .slots = slots, .experts = experts, .expert = c->maps[0]};
     struct sl_placement next;
-    if (sl_plan_of(&request, &window, 1, &current, &next, &plan->summary, err, n))
+    if (sl_plan_of(&request, &window, 1, &current, &next, &plan->summary, NULL, err, n))
         return -1;
     memcpy(c->maps[1], next.expert, (size_t)c->layers * (size_t)slots * sizeof *next.expert);
     sl_placement_free(&next);

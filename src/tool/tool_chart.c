@@ -74,8 +74,8 @@ static void put_y_axis(const struct frame *f)
     if (f->panel->goal > 1)
         (void)fprintf(f->out,
                       "<path stroke=\"" SL_MUTED "\" stroke-dasharray=\"3 4\" d=\"M%d %.2fH%d\"/>\n"
-                      "<text x=\"%d\" y=\"%.2f\" text-anchor=\"end\">goal %g×</text>\n",
-                      LEFT, y_of(f, f->panel->goal), RIGHT, RIGHT, y_of(f, f->panel->goal) - 6,
+                      "<text x=\"%d\" y=\"%.2f\">goal %g×</text>\n",
+                      LEFT, y_of(f, f->panel->goal), RIGHT, LEFT + 12, y_of(f, f->panel->goal) - 6,
                       f->panel->goal);
 }
 
@@ -143,16 +143,8 @@ static void put_steps(const struct frame *f, const struct sl_chart_series *s)
             (void)fprintf(f->out, "V%.2fH%.2fz", f->bottom, x_of(f, 0));
         (void)fputs("\"/>\n", f->out);
     }
-    for (int end = 0; end < 2; end++) {
-        int32_t i = end ? last : 0;
-        double x = x_of(f, i), y = y_of(f, s->y[i]);
-        put_mark(f, s, x, y);
-        (void)fprintf(f->out,
-                      "<text x=\"%.2f\" y=\"%.2f\" text-anchor=\"%s\" font-weight=\"600\" "
-                      "fill=\"%s\">%.4f×</text>\n",
-                      end ? x : x + 10, end ? y - 24 : y + 4, end ? "end" : "start", s->colour,
-                      s->y[i]);
-    }
+    put_mark(f, s, x_of(f, 0), y_of(f, s->y[0]));
+    put_mark(f, s, x_of(f, last), y_of(f, s->y[last]));
 }
 
 static void put_panel(const struct frame *f)

@@ -119,9 +119,29 @@ static int read_maps(const struct sl_plan_case *c, const sluice_plan *plan,
     return 0;
 }
 
+static int read_moves(const struct sl_plan_case *c, const sluice_plan *plan, struct sl_moves *moves,
+                      char *err, size_t n)
+{
+    *moves = (struct sl_moves){.count = 0};
+    if (!SLUICE_HAS(c->api, sluice_plan_api, moves))
+        return sl_tool_error(err, n, "the plugin's plans do not list their moves");
+    (void)c->api->moves(plan, NULL, 0, &moves->count);
+    moves->move = calloc((size_t)moves->count + 1, sizeof *moves->move);
+    if (!moves->move)
+        return sl_tool_error(err, n, "no memory for %lld moves", (long long)moves->count);
+    sluice_status status = c->api->moves(plan, moves->move, moves->count, &moves->count);
+    return status ? sl_tool_error(err, n, "moves of the plan: status %d", status) : 0;
+}
+
+void sl_moves_free(struct sl_moves *moves)
+{
+    free(moves->move);
+    *moves = (struct sl_moves){.count = 0};
+}
+
 int sl_plan_of(const struct sl_plan_case *c, const struct sl_counts *windows, int32_t count,
                const struct sl_placement *current, struct sl_placement *placement,
-               sluice_plan_summary *summary, char *err, size_t n)
+               sluice_plan_summary *summary, struct sl_moves *moves, char *err, size_t n)
 {
     struct request r = {.node = NULL};
     sluice_plan *plan = NULL;
@@ -139,7 +159,8 @@ int sl_plan_of(const struct sl_plan_case *c, const struct sl_counts *windows, in
         if (c->api->summary(plan, summary))
             bad = sl_tool_error(err, n, "the plan has no summary");
     }
-    bad = bad || read_maps(c, plan, &windows[0], placement, err, n);
+    bad = bad || read_maps(c, plan, &windows[0], placement, err, n) ||
+          (moves && read_moves(c, plan, moves, err, n));
     if (plan)
         c->api->release(plan);
     if (bad)

@@ -82,7 +82,7 @@ static void compare(const struct row *row, const struct sl_counts *planned,
                                       .shared = 1,
                                       .top_k = 8};
     ct_true(plan.api != NULL && c.solver != NULL);
-    ct_eq_i64(sl_plan_of(&plan, planned, 1, NULL, &placement, &summary, err, sizeof err), 0);
+    ct_eq_i64(sl_plan_of(&plan, planned, 1, NULL, &placement, &summary, NULL, err, sizeof err), 0);
     struct sl_ratios *ratios = ct_alloc((size_t)served->layers * sizeof *ratios);
     struct sl_ratio_sums sums;
     for (int32_t l = 0; l < served->layers; l++)
