@@ -65,7 +65,8 @@ void sl_diagnose_free(struct sl_diagnose *d);
 
 void sl_diagnose_print(const struct sl_diagnose *d);
 int sl_diagnose_write(const struct sl_diagnose *d, char *err, size_t n);
-/* diagnose_plot.c: each layer of the last window, with EPLB, what step balance makes of it, ours. */
+/* diagnose_plot.c: each layer of the last window, with EPLB, what step balance makes of it, and
+ * ours. */
 int sl_diagnose_plot(const struct sl_diagnose *d, char *err, size_t n);
 
 #endif
