@@ -38,8 +38,8 @@ static int plan(const struct turn *turn, struct sl_placement *placement)
                                    .target = 1.01};
     sluice_plan_summary summary;
     return sl_tool_plan(&c, ways[way].repairs ? &turn->load->served : &turn->load->planned, 1,
-                        ways[way].repairs ? turn->current : NULL, placement, &summary, bench->error,
-                        sizeof bench->error);
+                        ways[way].repairs ? turn->current : NULL, placement, &summary, NULL,
+                        bench->error, sizeof bench->error);
 }
 
 static int run_turn(void *user, int64_t times)

@@ -53,7 +53,7 @@ static int plan(struct sl_bench_steps *steps, const struct sl_counts *planned)
                                    .top_k = SL_LOAD_TOP_K,
                                    .policy = SLUICE_PLAN_EPLB};
     sluice_plan_summary summary;
-    return sl_tool_plan(&c, planned, 1, NULL, &steps->placement, &summary, bench->error,
+    return sl_tool_plan(&c, planned, 1, NULL, &steps->placement, &summary, NULL, bench->error,
                         sizeof bench->error);
 }
 

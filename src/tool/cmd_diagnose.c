@@ -11,9 +11,8 @@
 static const char help[] =
     "sluice diagnose COUNTS.json... --ranks W [options]\n"
     "Is the load of a model's experts uneven, does it stay so, and what would each remedy gain?\n"
-    "Needs no GPU. COUNTS are SGLang's logical_count of a run, in the order of time: each file is "
-    "a\n"
-    "window, or its steps are cut into at most eight.\n"
+    "Needs no GPU. COUNTS are SGLang's logical_count of a run, or .npy ids, in the order of time:\n"
+    "each file is a window, or its steps are cut into at most eight.\n"
     "  --ranks N            ranks that share the experts: 1 to 1024\n"
     "  --redundant R        copies more than experts in the plans: as many as ranks, or what "
     "fills\n"
@@ -26,7 +25,7 @@ static const char help[] =
     "  --moe-ms X           what a step's MoE layers take now: gains in milliseconds\n"
     "  --expert-mb X        bytes of an expert: what repair sends\n"
     "  --plugin P           a path or a name: cpu\n"
-    "  --plot FILE.svg      rank x layer load as it is\n"
+    "  --plot FILE.svg      each layer of the last window with EPLB and with the level plan\n"
     "  --json FILE|-        the figures\n";
 
 static int parse(int argc, char **argv, struct sl_diagnose_options *o, char *err, size_t n)

@@ -7,15 +7,16 @@
 #include "../host/sluice_host.h"
 #include "commands.h"
 #include "tool_balance.h"
+#include "tool_chart.h"
 #include "tool_file.h"
 #include "tool_json.h"
 #include "tool_options.h"
-#include "tool_svg.h"
 
 static const char help[] =
     "sluice eval COUNTS.json --placement P.json --ranks W [options]\n"
-    "How level a placement can be made under given counts (SGLang's forms), layer by layer:\n"
-    "greatest rank load / mean rank load as batches grow large, where a choice's load is split\n"
+    "How level a placement can be made under given counts (SGLang's forms, or .npy ids), layer by\n"
+    "layer: greatest rank load / mean rank load as batches grow large, where a choice's load is "
+    "split\n"
     "evenly over its expert's copies or shared out exactly, and the shared experts' load is\n"
     "served at home or moved to where it levels.\n"
     "  --placement FILE     physical_to_logical_map\n"
@@ -23,7 +24,7 @@ static const char help[] =
     "  --shared-experts N   shared experts that ride as slots: 0\n"
     "  --top-k N            choices a token, for the shared experts' load: 8\n"
     "  --plugin P           a path or a name: cpu\n"
-    "  --plot FILE.svg      rank x layer load, split evenly and at home\n"
+    "  --plot FILE.svg      each layer, split evenly and at home, and level and moved\n"
     "  --json FILE|-        the figures\n";
 
 struct options {
@@ -37,7 +38,6 @@ struct eval {
     struct sl_placement placement;
     struct sl_balance_case balance;
     struct sl_ratios *ratios; /* [layers] */
-    double *load;             /* [layers][ranks] */
     struct sl_ratio_sums sums;
 };
 
@@ -89,14 +89,13 @@ static int measure(struct eval *e, char *err, size_t n)
     e->balance.shared = o->shared;
     e->balance.top_k = o->top_k;
     e->ratios = calloc(layers, sizeof *e->ratios);
-    e->load = calloc(layers * (size_t)o->ranks, sizeof *e->load);
-    if (!e->ratios || !e->load)
+    if (!e->ratios)
         return sl_tool_error(err, n, "no memory for %zu layers", layers);
     for (int32_t l = 0; l < e->counts.layers; l++) {
         char why[300];
         const int32_t *map = e->placement.expert + (ptrdiff_t)l * e->placement.slots;
-        if (sl_ratios_of(&e->balance, sl_counts_row(&e->counts, 0, l), map, &e->ratios[l],
-                         e->load + (ptrdiff_t)l * o->ranks, why, sizeof why))
+        if (sl_ratios_of(&e->balance, sl_counts_row(&e->counts, 0, l), map, &e->ratios[l], why,
+                         sizeof why))
             return sl_tool_error(err, n, "layer %d: %s", l, why);
     }
     struct sl_ratio_sums sums;
@@ -190,14 +189,37 @@ static int write(const struct eval *e, char *err, size_t n)
     return sl_tool_close(file, e->options.json, err, n);
 }
 
+/* How level each layer is where nothing is balanced in the step, and where all is. */
 static int plot(const struct eval *e, char *err, size_t n)
 {
-    const struct sl_heat heat = {.title = "Rank load, even split, shared experts at home",
-                                 .caption = e->options.counts,
-                                 .ranks = e->options.ranks,
-                                 .layers = e->counts.layers,
-                                 .load = e->load};
-    return sl_svg_heat_save(e->options.plot, &heat, err, n);
+    const int ways[] = {SL_EVEN_HOME, SL_LEVEL_MOVED};
+    int32_t layers = e->counts.layers, count = e->balance.solver ? 2 : 1;
+    char caption[300], detail[2][80];
+    double *y = calloc(2 * (size_t)layers, sizeof *y);
+    if (!y)
+        return sl_tool_error(err, n, "no memory for %d layers", layers);
+    for (int i = 0; i < 2; i++) {
+        for (int32_t l = 0; l < layers; l++)
+            y[(ptrdiff_t)i * layers + l] = e->ratios[l].way[ways[i]];
+        sl_chart_describe(y + (ptrdiff_t)i * layers, layers, detail[i], sizeof detail[i]);
+    }
+    (void)snprintf(caption, sizeof caption, "%s under %s · %d ranks, %d slots each",
+                   sl_chart_name(e->options.placement), sl_chart_name(e->options.counts),
+                   e->options.ranks, e->balance.slots);
+    const struct sl_chart_series series[] = {
+        {"split evenly, shared experts at home", detail[0], SL_CHART_HOT, SL_CHART_DOT, y},
+        {"step balance", detail[1], SL_CHART_OURS, SL_CHART_DOT, y + layers}};
+    const struct sl_chart_panel panel = {
+        .label = "fullest rank / mean", .series = series, .count = count};
+    const struct sl_chart chart = {.title = "How level each layer is",
+                                   .caption = caption,
+                                   .x_label = "layer",
+                                   .points = layers,
+                                   .panels = &panel,
+                                   .panel_count = 1};
+    int bad = sl_chart_save(e->options.plot, &chart, err, n);
+    free(y);
+    return bad;
 }
 
 static int run(struct eval *e, char *err, size_t n)
@@ -231,7 +253,6 @@ int sl_cmd_eval(int argc, char **argv)
     sl_counts_free(&e.counts);
     sl_placement_free(&e.placement);
     free(e.ratios);
-    free(e.load);
     if (bad)
         (void)fprintf(stderr, "sluice eval: %s\n", err);
     return bad ? 2 : 0;

@@ -5,6 +5,8 @@
 
 #include "../host/sluice_host.h"
 #include "commands.h"
+#include "tool_chart.h"
+#include "tool_curve.h"
 #include "tool_file.h"
 #include "tool_json.h"
 #include "tool_options.h"
@@ -12,9 +14,8 @@
 
 static const char help[] =
     "sluice plan COUNTS.json... --ranks W -o PLACEMENT.json [options]\n"
-    "Where the copies of each layer's experts should live, from counts (SGLang's forms). Of "
-    "several\n"
-    "files the worst counts.\n"
+    "Where the copies of each layer's experts should live, from counts (SGLang's forms, or\n"
+    ".npy ids). Of several files the worst counts.\n"
     "  -o, --output FILE|-  physical_to_logical_map\n"
     "  --ranks N            1 to 1024\n"
     "  --redundant R        slots more than experts, over all ranks: 0; from --current if given\n"
@@ -26,10 +27,12 @@ static const char help[] =
     "  --groups N           of experts, for eplb over several nodes: 1\n"
     "  --shared-experts N   shared experts that ride as slots: 0\n"
     "  --top-k N            choices a token, for the shared experts' load: 8\n"
+    "  --expert-mb X        megabytes of an expert in one layer\n"
     "  --plugin P           a path or a name: cpu\n"
+    "  --plot FILE.svg      balance against slots written away from --current\n"
     "  --json FILE|-        the figures\n";
 
-enum { WINDOWS_MOST = 64 };
+enum { WINDOWS_MOST = 64, ROWS_MOST = 24 };
 
 static const struct sl_option_word policies[] = {
     {"level", SLUICE_PLAN_LEVEL}, {"eplb", SLUICE_PLAN_EPLB}, {NULL, 0}};
@@ -37,8 +40,9 @@ static const struct sl_option_word policies[] = {
 struct options {
     char **files;
     int32_t count;
-    const char *output, *current, *plugin, *json;
+    const char *output, *current, *plugin, *plot, *json;
     int32_t redundant, budget;
+    double expert_mb;
     struct sl_plan_case plan;
 };
 
@@ -47,6 +51,9 @@ struct work {
     struct sl_counts windows[WINDOWS_MOST];
     struct sl_placement current, placement;
     sluice_plan_summary summary;
+    const sluice_balance_api *balance;
+    struct sl_moves moves;
+    struct sl_curve curve; /* with a current placement */
 };
 
 static int parse(int argc, char **argv, struct options *o, char *err, size_t n)
@@ -64,7 +71,9 @@ static int parse(int argc, char **argv, struct options *o, char *err, size_t n)
         {.name = "groups", .number = &c->groups, .least = 1, .most = 4096},
         {.name = "shared-experts", .number = &c->shared, .least = 0, .most = 8},
         {.name = "top-k", .number = &c->top_k, .least = 1, .most = 64},
+        {.name = "expert-mb", .real = &o->expert_mb, .least = 0, .most = 1000000},
         {.name = "plugin", .text = &o->plugin},
+        {.name = "plot", .text = &o->plot},
         {.name = "json", .text = &o->json},
     };
     int first = 0, bad = sl_options_parse(argc, argv, options,
@@ -74,6 +83,7 @@ static int parse(int argc, char **argv, struct options *o, char *err, size_t n)
     o->files = argv + first;
     o->count = argc - first;
     c->budget = o->budget;
+    c->expert_bytes = (int64_t)(o->expert_mb * 1e6);
     if (o->count < 1 || o->count > WINDOWS_MOST)
         return sl_tool_error(err, n, "plan takes 1 to %d files of counts: %d are given",
                              WINDOWS_MOST, o->count);
@@ -83,6 +93,8 @@ static int parse(int argc, char **argv, struct options *o, char *err, size_t n)
         return sl_tool_error(err, n, "--nodes is %d: must divide --ranks %d", c->nodes, c->ranks);
     if (o->budget && !o->current)
         return sl_tool_error(err, n, "--budget limits moves away from --current, which is missing");
+    if (o->plot && !o->current)
+        return sl_tool_error(err, n, "--plot shows moves away from --current, which is missing");
     if (o->json && strcmp(o->json, "-") == 0 && strcmp(o->output, "-") == 0)
         return sl_tool_error(err, n, "--output and --json are both the standard output");
     return 0;
@@ -129,6 +141,58 @@ static int load_files(struct work *w, char *err, size_t n)
     return o->plan.slots < 0 ? -1 : 0;
 }
 
+static void print_curve(const struct work *w)
+{
+    const struct sl_curve *c = &w->curve;
+    int32_t at[ROWS_MOST], count = sl_curve_pick(c, at, ROWS_MOST);
+    double mb = w->options.expert_mb;
+    printf("\nslots written%s      mean     worst layer\n", mb > 0 ? "     MB sent" : "");
+    for (int32_t i = 0; i < count; i++) {
+        printf("%13.0f", c->slots[at[i]]);
+        if (mb > 0)
+            printf("%12.0f", c->sent[at[i]] * mb);
+        printf("%10.4f%16.4f\n", c->mean[at[i]], c->worst[at[i]]);
+    }
+}
+
+static int plot(const struct work *w, char *err, size_t n)
+{
+    const struct options *o = &w->options;
+    const struct sl_curve *c = &w->curve;
+    char caption[300], mean[80], worst[80];
+    int32_t last = c->points - 1;
+    double mb = o->expert_mb, *x = calloc((size_t)c->points, sizeof *x);
+    if (!x)
+        return sl_tool_error(err, n, "no memory for %d points", c->points);
+    for (int32_t i = 0; i <= last; i++)
+        x[i] = mb > 0 ? c->sent[i] * mb : c->slots[i];
+    int used = snprintf(caption, sizeof caption,
+                        "%s to %s · %d ranks, %d slots each · %.0f of %d "
+                        "slots written",
+                        sl_chart_name(o->current), sl_chart_name(o->files[0]), o->plan.ranks,
+                        o->plan.slots, c->slots[last],
+                        w->summary.layers ? w->current.slots * w->current.layers : 0);
+    if (mb > 0 && used > 0 && (size_t)used < sizeof caption)
+        (void)snprintf(caption + used, sizeof caption - (size_t)used, ", %.0f MB sent", x[last]);
+    (void)snprintf(mean, sizeof mean, "%.4f before, %.4f after", c->mean[0], c->mean[last]);
+    (void)snprintf(worst, sizeof worst, "%.4f before, %.4f after", c->worst[0], c->worst[last]);
+    const struct sl_chart_series series[] = {
+        {"mean over layers", mean, SL_CHART_OURS, SL_CHART_STEPS, c->mean},
+        {"worst layer", worst, SL_CHART_HOT, SL_CHART_STEPS, c->worst}};
+    const struct sl_chart_panel panels[] = {{"mean", &series[0], 1, 0},
+                                            {"worst layer", &series[1], 1, o->plan.target}};
+    const struct sl_chart chart = {.title = "What each move is worth: fullest rank over mean",
+                                   .caption = caption,
+                                   .x_label = mb > 0 ? "MB sent" : "slots written",
+                                   .points = c->points,
+                                   .x = x,
+                                   .panels = panels,
+                                   .panel_count = 2};
+    int bad = sl_chart_save(o->plot, &chart, err, n);
+    free(x);
+    return bad;
+}
+
 static void print(const struct work *w)
 {
     const sluice_plan_summary *s = &w->summary;
@@ -142,6 +206,27 @@ static void print(const struct work *w)
     else
         printf("greatest rank load / mean: %.4f (worst layer %.4f)\n", s->after_mean,
                s->after_worst);
+    if (w->options.budget)
+        print_curve(w);
+}
+
+static void write_curve(struct sl_json_writer *j, const struct sl_curve *c)
+{
+    sl_jw_key(j, "curve");
+    sl_jw_array(j);
+    for (int32_t i = 0; i < c->points; i++) {
+        sl_jw_object(j);
+        sl_jw_key(j, "slots");
+        sl_jw_real(j, c->slots[i]);
+        sl_jw_key(j, "sent");
+        sl_jw_real(j, c->sent[i]);
+        sl_jw_key(j, "mean");
+        sl_jw_real(j, c->mean[i]);
+        sl_jw_key(j, "worst");
+        sl_jw_real(j, c->worst[i]);
+        sl_jw_close(j);
+    }
+    sl_jw_close(j);
 }
 
 static int write(const struct work *w, char *err, size_t n)
@@ -181,6 +266,8 @@ static int write(const struct work *w, char *err, size_t n)
     }
     sl_jw_key(&j, "hash");
     sl_jw_string(&j, hash);
+    if (w->curve.points)
+        write_curve(&j, &w->curve);
     sl_jw_close(&j);
     return sl_tool_close(file, w->options.json, err, n);
 }
@@ -195,10 +282,18 @@ static int run(struct work *w, char *err, size_t n)
     o->plan.api = sluice_host_extension(plugin.api, SLUICE_EXT_PLAN);
     if (!SLUICE_HAS(o->plan.api, sluice_plan_api, layer))
         return sl_tool_error(err, n, "%s does not serve %s", plugin.path, SLUICE_EXT_PLAN);
+    w->balance = sluice_host_extension(plugin.api, SLUICE_EXT_BALANCE);
+    bool curve = o->current && (o->plot || o->budget || o->json);
+    bool even = o->plan.policy == SLUICE_PLAN_EPLB;
+    if (curve && !even && !SLUICE_HAS(w->balance, sluice_balance_api, solve))
+        return sl_tool_error(err, n, "%s does not serve %s", plugin.path, SLUICE_EXT_BALANCE);
     if (load_files(w, err, n) ||
         sl_tool_plan(&o->plan, w->windows, o->count, o->current ? &w->current : NULL, &w->placement,
-                     &w->summary, err, n) ||
-        sl_placement_save(o->output, &w->placement, err, n) || (o->json && write(w, err, n)))
+                     &w->summary, curve ? &w->moves : NULL, err, n) ||
+        (curve && sl_curve_of(&o->plan, w->balance, w->windows, o->count, &w->current, &w->moves,
+                              &w->curve, err, n)) ||
+        (o->plot && plot(w, err, n)) || sl_placement_save(o->output, &w->placement, err, n) ||
+        (o->json && write(w, err, n)))
         return -1;
     if (strcmp(o->output, "-") != 0 && (!o->json || strcmp(o->json, "-") != 0))
         print(w);
@@ -220,6 +315,8 @@ int sl_cmd_plan(int argc, char **argv)
         sl_counts_free(&w.windows[i]);
     sl_placement_free(&w.current);
     sl_placement_free(&w.placement);
+    sl_moves_free(&w.moves);
+    sl_curve_free(&w.curve);
     if (bad)
         (void)fprintf(stderr, "sluice plan: %s\n", err);
     return bad ? 2 : 0;

@@ -24,13 +24,19 @@ static const char help[] =
     "  --ranks N            8\n"
     "  --tokens N           tokens a rank and step: 64\n"
     "  --steps N            2; the placement changes half-way\n"
+    "  --positions P        of a file's tokens: in-order or random\n"
     "  --layers N           at most this many layers: 4\n"
     "  --redundant N        redundant routed slots in all: 0\n"
     "  --placement P        trivial, random, or a file with physical_to_logical_map\n"
-    "  --copy P             static or random\n"
-    "  --shared P           local, none, waterfill-static or waterfill-dynamic\n"
+    "  --plan P             half-way, level (few moves away) or eplb from the counts so far\n"
+    "  --balance M          step balance from the counts of: none, local, stale or now\n"
+    "  --objective O        of step balance: tokens or experts\n"
+    "  --copy P             static, random, or balanced (with --balance)\n"
+    "  --shared P           local, none, waterfill-static, waterfill-dynamic, or level (with\n"
+    "                       --balance)\n"
     "  --shared-experts N   instead of the model's (for files without a model: 0)\n"
     "  --top-k N            for counts and logits without a model: 8\n"
+    "  --experts E          run, or count: only where rows would go\n"
     "  --dispatch M         exact or fixed\n"
     "  --combine O          exact or per-rank\n"
     "  --route R            both, fused or split\n"
@@ -42,20 +48,56 @@ static const char help[] =
     "  --plot FILE.svg      rank x layer load\n"
     "  --json FILE|-        the figures\n";
 
-static const struct sl_option_word copies[] = {
-    {"static", SLUICE_COPY_STATIC}, {"random", SLUICE_COPY_RANDOM}, {NULL, 0}};
+static const struct sl_option_word copies[] = {{"static", SLUICE_COPY_STATIC},
+                                               {"random", SLUICE_COPY_RANDOM},
+                                               {"balanced", SLUICE_COPY_BALANCED},
+                                               {NULL, 0}};
 static const struct sl_option_word shareds[] = {
     {"local", SLUICE_SHARED_AT_HOME},
     {"none", SLUICE_SHARED_NOT_FUSED},
     {"waterfill-static", SLUICE_SHARED_WATERFILL_STATIC},
     {"waterfill-dynamic", SLUICE_SHARED_WATERFILL_DYNAMIC},
+    {"level", SLUICE_SHARED_LEVEL},
     {NULL, 0}};
+static const struct sl_option_word balances[] = {{"none", SL_NO_BALANCE},
+                                                 {"local", SLUICE_BALANCE_LOCAL},
+                                                 {"stale", SLUICE_BALANCE_STALE},
+                                                 {"now", SLUICE_BALANCE_NOW},
+                                                 {NULL, 0}};
+static const struct sl_option_word objectives[] = {
+    {"tokens", SLUICE_BALANCE_TOKENS}, {"experts", SLUICE_BALANCE_EXPERTS}, {NULL, 0}};
+static const struct sl_option_word plans[] = {
+    {"level", SLUICE_PLAN_LEVEL}, {"eplb", SLUICE_PLAN_EPLB}, {NULL, 0}};
+static const struct sl_option_word positions[] = {{"in-order", 0}, {"random", 1}, {NULL, 0}};
+static const struct sl_option_word experts[] = {{"run", 0}, {"count", 1}, {NULL, 0}};
 static const struct sl_option_word dispatches[] = {{"exact", 0}, {"fixed", 1}, {NULL, 0}};
 static const struct sl_option_word orders[] = {
     {"exact", SLUICE_COMBINE_EXACT}, {"per-rank", SLUICE_COMBINE_PER_RANK}, {NULL, 0}};
 static const struct sl_option_word routes[] = {
     {"both", SL_ROUTE_BOTH}, {"fused", SL_ROUTE_FUSED}, {"split", SL_ROUTE_SPLIT}, {NULL, 0}};
 static const struct sl_option_word dtypes[] = {{"f32", 0}, {"bf16", 1}, {NULL, 0}};
+
+/* Options that make no sense without another. Not given: copy_policy and objective are below 0. */
+static int check_balance(struct sl_replay_options *o, char *err, size_t n)
+{
+    bool balance = o->balance != SL_NO_BALANCE, level = o->shared_policy == SLUICE_SHARED_LEVEL;
+    if (!balance && (o->copy_policy == SLUICE_COPY_BALANCED || level || o->objective >= 0))
+        return sl_tool_error(err, n, "--%s needs --balance",
+                             level               ? "shared level"
+                             : o->objective >= 0 ? "objective"
+                                                 : "copy balanced");
+    if (o->copy_policy < 0)
+        o->copy_policy = balance ? SLUICE_COPY_BALANCED : SLUICE_COPY_STATIC;
+    if (o->objective < 0)
+        o->objective = SLUICE_BALANCE_TOKENS;
+    if (balance && o->copy_policy != SLUICE_COPY_BALANCED && !level)
+        return sl_tool_error(err, n, "--balance needs --copy balanced or --shared level");
+    if (o->plan != SL_NO_PLAN && o->steps < 2)
+        return sl_tool_error(err, n, "--plan needs --steps 2 or more");
+    if (o->no_experts && o->fixed)
+        return sl_tool_error(err, n, "--experts count needs --dispatch exact");
+    return 0;
+}
 
 /* Returns 0, -1 with a line in err, or 1 when help was asked for. */
 static int parse(int argc, char **argv, struct sl_replay_options *o, char *err, size_t n)
@@ -70,6 +112,11 @@ static int parse(int argc, char **argv, struct sl_replay_options *o, char *err, 
         {.name = "layers", .number = &o->layers, .least = 1, .most = 4096},
         {.name = "redundant", .number = &o->redundant, .least = 0, .most = 8191},
         {.name = "placement", .text = &o->placement},
+        {.name = "positions", .number = &o->random, .words = positions},
+        {.name = "plan", .number = &o->plan, .words = plans},
+        {.name = "balance", .number = &o->balance, .words = balances},
+        {.name = "objective", .number = &o->objective, .words = objectives},
+        {.name = "experts", .number = &o->no_experts, .words = experts},
         {.name = "copy", .number = &o->copy_policy, .words = copies},
         {.name = "shared", .number = &o->shared_policy, .words = shareds},
         {.name = "shared-experts", .number = &o->shared_experts, .least = 0, .most = 8},
@@ -95,7 +142,7 @@ static int parse(int argc, char **argv, struct sl_replay_options *o, char *err, 
     o->input = first < argc ? argv[first] : NULL;
     o->seed = (uint64_t)seed;
     o->route = (enum sl_replay_route)route;
-    return 0;
+    return check_balance(o, err, n);
 }
 
 /* ------------------------------------------------------------------------------------- checks */
@@ -125,6 +172,10 @@ static int check_step(const struct sl_replay_case *c, const struct sl_world *wor
                       const struct sl_world *plain, int32_t step, struct sl_replay_verdict *v)
 {
     const struct sl_replay_options *o = c->options;
+    for (int64_t i = 0; i < (int64_t)c->layers * c->rows * c->router.top_k; i++)
+        v->choices += plain->ids[i] >= 0;
+    if (o->no_experts)
+        return 0;
     size_t layer_bytes = (size_t)c->rows * (size_t)o->hidden * sl_element_bytes(o->bf16);
     char *literal = calloc(1, layer_bytes);
     if (!literal)
@@ -136,8 +187,6 @@ static int check_step(const struct sl_replay_case *c, const struct sl_world *wor
         v->differ_literal += differing(c, own, literal);
         v->tokens += c->rows;
     }
-    for (int64_t i = 0; i < (int64_t)c->layers * c->rows * c->router.top_k; i++)
-        v->choices += plain->ids[i] >= 0;
     free(literal);
     return 0;
 }
@@ -153,20 +202,34 @@ static void check_counts(const struct sl_replay_case *c, const struct sl_world *
               v->counted == v->choices && world->shared_changed == 0;
 }
 
+/* Before the placement changes: counts are read through the map they were made under, and what
+ * comes next may be planned from them. */
+static int get_ready(struct sl_replay_case *c, struct sl_world *world, struct sl_replay_verdict *v,
+                     char *err, size_t n)
+{
+    sl_world_count(world);
+    if (c->options->plan == SL_NO_PLAN)
+        return 0;
+    return sl_replay_make_plan(c, world->api, world->counted, &v->plan, err, n);
+}
+
 static int run_steps(struct sl_replay_case *c, struct sl_world *world, struct sl_world *plain,
                      struct sl_replay_verdict *v, char *err, size_t n)
 {
-    int32_t steps = c->options->steps;
     int bad = 0;
-    for (int32_t step = 0; step < steps && !bad; step++) {
+    for (int32_t step = 0; step < c->steps && !bad; step++) {
+        bool changes = step == c->change_at;
         sl_replay_fill(c, step);
-        bool changes = steps > 1 && step == steps / 2;
         if (sl_world_step(plain, step, false))
             bad = sl_tool_error(err, n, "%s", plain->error);
+        else if (changes && get_ready(c, world, v, err, n))
+            bad = -1;
         else if (sl_world_step(world, step, changes))
             bad = sl_tool_error(err, n, "%s", world->error);
         else if (check_step(c, world, plain, step, v))
             bad = sl_tool_error(err, n, "out of memory");
+        else if (step >= c->warm)
+            sl_world_tally(world, c->change_at >= 0 && step >= c->change_at);
     }
     return bad;
 }
@@ -235,6 +298,10 @@ int sl_cmd_replay(int argc, char **argv)
                                         .layers = 4,
                                         .hidden = 256,
                                         .width = 16,
+                                        .copy_policy = -1,
+                                        .balance = SL_NO_BALANCE,
+                                        .objective = -1,
+                                        .plan = SL_NO_PLAN,
                                         .shared_experts = -1};
     struct sl_replay_verdict verdict = {.good = false};
     int bad = parse(argc, argv, &options, err, sizeof err);

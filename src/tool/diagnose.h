@@ -35,9 +35,11 @@ struct sl_remedy {
     double mean, worst; /* mean over layers and windows; the worst layer of any */
     int32_t worst_layer;
     double slots; /* written for a layer and window, after the first plan */
+    double *last; /* [layers] of the last window; 0 in a layer without tokens */
 };
 
 extern const char *const sl_remedy_keys[SL_REMEDIES];
+extern const char *const sl_remedy_titles[SL_REMEDIES];
 
 struct sl_diagnose {
     struct sl_diagnose_options options;
@@ -52,6 +54,7 @@ struct sl_diagnose {
     struct sl_remedy remedy[SL_REMEDIES];
     struct sl_balance_case balance;
     struct sl_plan_case plan;
+    struct sl_ratios *ratios; /* [layers] of the window that is judged */
     struct sl_placement trivial;
 };
 
@@ -62,6 +65,8 @@ void sl_diagnose_free(struct sl_diagnose *d);
 
 void sl_diagnose_print(const struct sl_diagnose *d);
 int sl_diagnose_write(const struct sl_diagnose *d, char *err, size_t n);
+/* diagnose_plot.c: each layer of the last window, with EPLB, what step balance makes of it, and
+ * ours. */
 int sl_diagnose_plot(const struct sl_diagnose *d, char *err, size_t n);
 
 #endif

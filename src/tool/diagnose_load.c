@@ -62,5 +62,8 @@ void sl_diagnose_free(struct sl_diagnose *d)
 {
     for (int32_t i = 0; i < d->count; i++)
         sl_counts_free(&d->windows[i]);
+    for (int i = 0; i < SL_REMEDIES; i++)
+        free(d->remedy[i].last);
+    free(d->ratios);
     sl_placement_free(&d->trivial);
 }

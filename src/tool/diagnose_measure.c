@@ -24,32 +24,41 @@ static int make_trivial(struct sl_diagnose *d, char *err, size_t n)
     return 0;
 }
 
+static int make_room(struct sl_diagnose *d, char *err, size_t n)
+{
+    size_t layers = (size_t)d->windows[0].layers;
+    d->ratios = calloc(layers, sizeof *d->ratios);
+    bool all = d->ratios != NULL;
+    for (int i = 0; i < SL_REMEDIES; i++) {
+        d->remedy[i].last = calloc(layers, sizeof(double));
+        all = all && d->remedy[i].last;
+    }
+    return all ? 0 : sl_tool_error(err, n, "no memory for %zu layers", layers);
+}
+
 /* What a placement makes of one window, by all ways. */
-static int judge(const struct sl_diagnose *d, const struct sl_placement *p, int32_t window,
+static int judge(struct sl_diagnose *d, const struct sl_placement *p, int32_t window,
                  struct sl_ratio_sums *sums, char *err, size_t n)
 {
     struct sl_balance_case c = d->balance;
     const struct sl_counts *counts = &d->windows[window];
-    struct sl_ratios *ratios = calloc((size_t)counts->layers, sizeof *ratios);
     c.slots = p->slots / c.ranks;
-    if (!ratios)
-        return sl_tool_error(err, n, "no memory for %d layers", counts->layers);
-    int bad = 0;
-    for (int32_t l = 0; !bad && l < counts->layers; l++) {
+    for (int32_t l = 0; l < counts->layers; l++) {
         char why[300];
         if (sl_ratios_of(&c, sl_counts_row(counts, 0, l), p->expert + (ptrdiff_t)l * p->slots,
-                         &ratios[l], NULL, why, sizeof why))
-            bad = sl_tool_error(err, n, "window %d, layer %d: %s", window, l, why);
+                         &d->ratios[l], why, sizeof why))
+            return sl_tool_error(err, n, "window %d, layer %d: %s", window, l, why);
     }
-    sl_ratio_sums_of(ratios, counts->layers, sums);
-    free(ratios);
-    return bad;
+    sl_ratio_sums_of(d->ratios, counts->layers, sums);
+    return 0;
 }
 
-/* Adds one window's figure to a remedy: mean is the sum until all are in. */
+/* Adds the judged window's figure to a remedy: mean is the sum until all are in. */
 static void add(const struct sl_diagnose *d, struct sl_remedy *remedy,
                 const struct sl_ratio_sums *sums, int way)
 {
+    for (int32_t l = 0; l < d->windows[0].layers; l++)
+        remedy->last[l] = d->ratios[l].way[way];
     remedy->known = sums->mean.way[way] > 0;
     remedy->mean += sums->mean.way[way] / (d->count - d->first);
     if (sums->worst.way[way] > remedy->worst) {
@@ -82,7 +91,7 @@ static int judge_repaired(struct sl_diagnose *d, struct sl_placement *p, char *e
         struct sl_placement next;
         struct sl_ratio_sums sums = {.layers = 0};
         sluice_plan_summary summary;
-        if (sl_tool_plan(&d->plan, &d->windows[w], 1, p, &next, &summary, err, n))
+        if (sl_tool_plan(&d->plan, &d->windows[w], 1, p, &next, &summary, NULL, err, n))
             return -1;
         sl_placement_free(p);
         *p = next;
@@ -101,7 +110,7 @@ static int judge_planned(struct sl_diagnose *d, int32_t policy, char *err, size_
     sluice_plan_summary summary;
     bool eplb = policy == SLUICE_PLAN_EPLB;
     d->plan.policy = policy;
-    if (sl_tool_plan(&d->plan, &d->windows[0], 1, NULL, &p, &summary, err, n))
+    if (sl_tool_plan(&d->plan, &d->windows[0], 1, NULL, &p, &summary, NULL, err, n))
         return -1;
     int bad =
         judge_kept(d, &p, eplb ? SL_EPLB_EVEN : -1, eplb ? SL_EPLB_STEP : SL_LEVEL_STEP, err, n);
@@ -160,7 +169,8 @@ static void measure_drift(struct sl_diagnose *d)
 int sl_diagnose_measure(struct sl_diagnose *d, char *err, size_t n)
 {
     measure_drift(d);
-    if (make_trivial(d, err, n) || judge_kept(d, &d->trivial, SL_AS_IT_IS, SL_STEP_ALONE, err, n))
+    if (make_room(d, err, n) || make_trivial(d, err, n) ||
+        judge_kept(d, &d->trivial, SL_AS_IT_IS, SL_STEP_ALONE, err, n))
         return -1;
     if (!d->layers)
         return sl_tool_error(err, n, "no layer of %s saw a token",

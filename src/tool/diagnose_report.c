@@ -1,18 +1,16 @@
-/* What a diagnosis says: a verdict, a table, JSON and a picture. */
+/* What a diagnosis says: a verdict, a table and JSON. */
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "diagnose.h"
 #include "tool_file.h"
 #include "tool_json.h"
-#include "tool_svg.h"
 
 /* Below this nobody gains by moving weights. */
 static const double LEVEL_ENOUGH = 1.05;
 /* Remedies that gain less than this of the MoE layers' time are not worth their work. */
 static const double WORTH = 0.03;
 
-static const char *const titles[SL_REMEDIES] = {
+const char *const sl_remedy_titles[SL_REMEDIES] = {
     "as it is: experts in order, no copies",
     "step balance alone",
     "EPLB, split evenly",
@@ -74,7 +72,7 @@ static void print_worth(const struct sl_diagnose *d)
         printf("Not worth moving weights: the best of the below gains %.1f %% of that time.\n",
                100 * gained);
     else
-        printf("Worth it: %s gains %.0f %% of that time.\n", titles[best], 100 * gained);
+        printf("Worth it: %s gains %.0f %% of that time.\n", sl_remedy_titles[best], 100 * gained);
     if (d->needed > 0)
         printf("%d slots a rank (%d copies) bring every layer below %.2f times the mean in every "
                "window.\n",
@@ -93,7 +91,8 @@ static void print_table(const struct sl_diagnose *d)
         const struct sl_remedy *r = &d->remedy[i];
         if (!r->known)
             continue;
-        printf("%-38s%8.4f%8.4f%11.1f %%", titles[i], r->mean, r->worst, 100 * time_gained(d, r));
+        printf("%-38s%8.4f%8.4f%11.1f %%", sl_remedy_titles[i], r->mean, r->worst,
+               100 * time_gained(d, r));
         if (o->moe_ms > 0)
             printf("%11.2f", o->moe_ms * (1 - time_gained(d, r)));
         if (i == SL_REPAIR_STEP) {
@@ -177,31 +176,4 @@ int sl_diagnose_write(const struct sl_diagnose *d, char *err, size_t n)
     sl_jw_close(&w);
     sl_jw_close(&w);
     return sl_tool_close(file, path, err, n);
-}
-
-/* Rank loads of the last window, as it is. */
-int sl_diagnose_plot(const struct sl_diagnose *d, char *err, size_t n)
-{
-    const struct sl_placement *p = &d->trivial;
-    const struct sl_counts *counts = &d->windows[d->count - 1];
-    struct sl_balance_case c = d->balance;
-    double *load = calloc((size_t)p->layers * (size_t)c.ranks, sizeof *load);
-    if (!load)
-        return sl_tool_error(err, n, "no memory for %d layers", p->layers);
-    c.solver = NULL;
-    c.slots = p->slots / c.ranks;
-    int bad = 0;
-    for (int32_t l = 0; !bad && l < p->layers; l++) {
-        struct sl_ratios ratios;
-        bad = sl_ratios_of(&c, sl_counts_row(counts, 0, l), p->expert + (ptrdiff_t)l * p->slots,
-                           &ratios, load + (ptrdiff_t)l * c.ranks, err, n);
-    }
-    const struct sl_heat heat = {.title = "Rank load as it is: experts in order, no copies",
-                                 .caption = d->options.files[d->options.count - 1],
-                                 .ranks = c.ranks,
-                                 .layers = p->layers,
-                                 .load = load};
-    bad = bad || sl_svg_heat_save(d->options.plot, &heat, err, n);
-    free(load);
-    return bad ? -1 : 0;
 }

@@ -13,6 +13,9 @@
 #include "tool_npy.h"
 #include "tool_random.h"
 
+/* Steps that mode STALE adds up, before which it knows less. */
+enum { STALE_STEPS = 8 };
+
 struct sl_replay_reader {
     struct sl_generator generator;
     struct sl_npy npy, weights_npy;
@@ -73,12 +76,12 @@ static int open_ids(struct sl_replay_case *c, char *err, size_t n)
     if (ids->ndim != 3)
         return sl_tool_error(err, n, "%s has %d dimensions: ids are [layers, tokens, K]", o->input,
                              ids->ndim);
-    if (!o->weights)
+    if (!o->weights && !o->no_experts)
         return sl_tool_error(err, n, "%s has ids: --weights must name their weights", o->input);
-    if (sl_npy_load(o->weights, &r->weights_npy, err, n))
+    if (o->weights && sl_npy_load(o->weights, &r->weights_npy, err, n))
         return -1;
-    if (r->weights_npy.ndim != 3 ||
-        memcmp(r->weights_npy.shape, ids->shape, 3 * sizeof(int64_t)) != 0)
+    if (o->weights && (r->weights_npy.ndim != 3 ||
+                       memcmp(r->weights_npy.shape, ids->shape, 3 * sizeof(int64_t)) != 0))
         return sl_tool_error(err, n, "%s has not the shape of %s", o->weights, o->input);
     r->all_ids = malloc(ids->count * sizeof *r->all_ids + 1);
     r->all_floats = malloc(ids->count * sizeof *r->all_floats + 1);
@@ -86,7 +89,10 @@ static int open_ids(struct sl_replay_case *c, char *err, size_t n)
         return out_of_memory(err, n);
     if (sl_npy_to_i32(ids, r->all_ids, err, n))
         return -1;
-    sl_npy_to_f32(&r->weights_npy, r->all_floats);
+    if (o->weights)
+        sl_npy_to_f32(&r->weights_npy, r->all_floats);
+    for (size_t i = 0; !o->weights && i < ids->count; i++)
+        r->all_floats[i] = 1.0F;
     int32_t greatest = 0;
     for (size_t i = 0; i < ids->count; i++)
         greatest = r->all_ids[i] > greatest ? r->all_ids[i] : greatest;
@@ -206,6 +212,8 @@ static int open_source(struct sl_replay_case *c, char *err, size_t n)
     if (o->top_k && o->top_k != c->router.top_k)
         return sl_tool_error(err, n, "--top-k is %d: %s has %d choices a token", o->top_k,
                              o->model ? o->model : o->input, c->router.top_k);
+    if (o->random && c->source != SL_FROM_IDS && c->source != SL_FROM_LOGITS)
+        return sl_tool_error(err, n, "--positions go with a file of ids or logits");
     if (o->shared_experts >= 0)
         c->router.shared = o->shared_experts;
     c->layers = o->layers && o->layers < most ? o->layers : most;
@@ -233,54 +241,14 @@ static int open_draws(struct sl_replay_case *c, char *err, size_t n)
     return 0;
 }
 
-/* The first placement is the option's, the second another order of the same experts. */
-static int open_maps(struct sl_replay_case *c, char *err, size_t n)
-{
-    const struct sl_replay_options *o = c->options;
-    int32_t slots = c->slots * o->ranks, experts = c->router.experts;
-    size_t count = (size_t)c->layers * (size_t)slots;
-    struct sl_placement file = {0};
-    bool shuffled = o->placement && strcmp(o->placement, "random") == 0;
-    bool from_file = o->placement && !shuffled && strcmp(o->placement, "trivial") != 0;
-    if (from_file) {
-        if (sl_placement_load(o->placement, experts, &file, err, n))
-            return -1;
-        if (file.slots != slots || file.layers < c->first_layer + c->layers) {
-            int32_t layers = file.layers, had = file.slots;
-            sl_placement_free(&file);
-            return sl_tool_error(err, n, "%s has %d layers of %d slots: must be %d of %d",
-                                 o->placement, layers, had, c->first_layer + c->layers, slots);
-        }
-    }
-    for (int32_t i = 0; i < 2; i++)
-        if (!(c->maps[i] = malloc(count * sizeof(int32_t))))
-            return out_of_memory(err, n);
-    for (int32_t l = 0; l < c->layers; l++) {
-        int32_t *first = c->maps[0] + (size_t)l * (size_t)slots;
-        int32_t *second = c->maps[1] + (size_t)l * (size_t)slots;
-        int32_t *order = malloc((size_t)slots * sizeof *order);
-        if (!order)
-            return out_of_memory(err, n);
-        sl_tool_shuffle(o->seed, 77, (uint32_t)l, order, slots);
-        for (int32_t p = 0; p < slots; p++)
-            first[p] = from_file
-                           ? file.expert[(size_t)(c->first_layer + l) * (size_t)slots + (size_t)p]
-                           : (shuffled ? order[p] : p) % experts;
-        sl_tool_shuffle(o->seed, 78, (uint32_t)l, order, slots);
-        for (int32_t p = 0; p < slots; p++)
-            second[p] = first[order[p]];
-        free(order);
-    }
-    sl_placement_free(&file);
-    return 0;
-}
-
 static int open_buffers(struct sl_replay_case *c, char *err, size_t n)
 {
     const struct sl_replay_options *o = c->options;
     size_t rows = (size_t)c->rows, k = (size_t)c->router.top_k;
     c->inputs = calloc((size_t)c->layers, sizeof *c->inputs);
-    c->x = malloc((size_t)c->layers * rows * (size_t)o->hidden * sl_element_bytes(o->bf16));
+    c->x = malloc(o->no_experts
+                      ? 1
+                      : (size_t)c->layers * rows * (size_t)o->hidden * sl_element_bytes(o->bf16));
     c->bias = calloc((size_t)c->columns, sizeof *c->bias);
     if (!c->inputs || !c->x || !c->bias)
         return out_of_memory(err, n);
@@ -313,11 +281,33 @@ int sl_replay_open(struct sl_replay_case *c, const struct sl_replay_options *o, 
     c->fused = o->shared_policy == SLUICE_SHARED_NOT_FUSED ? 0 : c->router.shared;
     c->slots = (c->router.experts + o->redundant + o->ranks - 1) / o->ranks;
     c->rows = (int64_t)o->ranks * o->tokens;
+    c->warm = o->no_experts && o->balance == SLUICE_BALANCE_STALE ? STALE_STEPS : 0;
+    c->steps = c->warm + o->steps;
+    bool changes = o->steps > 1 && (o->plan != SL_NO_PLAN || !o->no_experts);
+    c->change_at = changes ? c->warm + o->steps / 2 : -1;
     if (c->source != SL_FROM_MODEL && c->source != SL_FROM_LOGITS)
         c->router.shared_weight = SLUICE_SHARED_ONE; /* there are no gates to read */
-    if (open_draws(c, err, n) || open_maps(c, err, n))
+    if (open_draws(c, err, n) || sl_replay_open_maps(c, err, n))
         return -1;
     return open_buffers(c, err, n);
+}
+
+/* Where in the file the replay's token `number` is, the same in every layer. A plan shows what it
+ * is worth on tokens that it has not seen: it learns from the first half of the file and serves the
+ * second. */
+static int64_t position_of(const struct sl_replay_case *c, int64_t number)
+{
+    const struct sl_replay_options *o = c->options;
+    int64_t tokens = c->reader->file_tokens, first = 0;
+    if (!o->random)
+        return number % tokens;
+    if (o->plan != SL_NO_PLAN && tokens > 1) {
+        bool second = number >= c->change_at * c->rows;
+        first = second ? tokens / 2 : 0;
+        tokens = second ? tokens - first : tokens / 2;
+    }
+    uint32_t draw = sl_tool_random(o->seed, (uint64_t)number, 0x504FU, 0).word[0];
+    return first + (int64_t)((uint64_t)draw * (uint64_t)tokens >> 32);
 }
 
 static void fill_routing(const struct sl_replay_case *c, int32_t layer, int64_t first)
@@ -332,7 +322,7 @@ static void fill_routing(const struct sl_replay_case *c, int32_t layer, int64_t 
     for (int64_t t = 0; t < c->rows; t++) {
         if (c->source == SL_FROM_MODEL || c->source == SL_FROM_COUNTS)
             break;
-        int64_t from = (int64_t)layer * r->file_tokens + (first + t) % r->file_tokens;
+        int64_t from = (int64_t)layer * r->file_tokens + position_of(c, first + t);
         if (c->source == SL_FROM_LOGITS) {
             memcpy(in->logits + t * c->columns, r->all_floats + from * c->columns,
                    (size_t)c->columns * sizeof(float));
@@ -355,7 +345,7 @@ void sl_replay_fill(struct sl_replay_case *c, int32_t step)
                 4.0F * (float)sl_tool_uniform(
                            sl_tool_random(o->seed, (uint64_t)i, (uint32_t)(l << 12), 3U).word[0]) -
                 2.0F;
-        int64_t cells = c->rows * o->hidden;
+        int64_t cells = o->no_experts ? 0 : c->rows * o->hidden;
         sl_replay_advance(c, SL_FILL, step, l, 0, 1);
         for (int64_t i = 0; i < cells; i += 4) {
             struct sl_random4 draw =

@@ -6,7 +6,7 @@ enum { OPENING = SL_FILL, A_STEP = SL_CHECK + 1 - SL_FILL, PARTS = 1000 };
 
 void sl_replay_begin(struct sl_replay_case *c, struct sl_progress *progress)
 {
-    int64_t phases = OPENING + A_STEP * (int64_t)c->options->steps;
+    int64_t phases = OPENING + A_STEP * (int64_t)c->steps;
     c->progress = progress;
     sl_progress_begin(progress, stderr, "replay", phases * c->layers * PARTS);
 }

@@ -104,6 +104,8 @@ static bool change_layer(struct sl_world_rank *rank, int32_t layer)
                                                    c->maps[1] + (size_t)layer * (size_t)physical,
                                                    physical, 0, NULL)))
         return false;
+    if (c->options->no_experts)
+        return true;
     return sl_rank_load(rank, layer, (int32_t)param.view.shape[0], param.view.data);
 }
 
@@ -219,11 +221,9 @@ static bool send(struct sl_world_rank *rank, int32_t layer, const struct slice *
     const struct sl_replay_options *o = s->c->options;
     const sluice_api *api = rank->world->api;
     size_t row_bytes = (size_t)o->hidden * sl_element_bytes(o->bf16);
-    struct tensor ids, weights, payload, out, slot;
+    struct tensor ids, weights, payload, out, slot, counts;
     sluice_dtype dtype = o->bf16 ? BF16 : F32;
-    char *x = (char *)s->c->x + ((size_t)layer * (size_t)s->c->rows + (size_t)s->first) * row_bytes;
     bool fixed = o->fixed && !rank->world->plain;
-    const sluice_tensor *payloads[] = {tensor(&payload, x, dtype, s->tokens, o->hidden)};
     sluice_dispatch_args args = {
         .struct_size = sizeof args,
         .layer = layer,
@@ -232,10 +232,14 @@ static bool send(struct sl_world_rank *rank, int32_t layer, const struct slice *
         .dispatch_ids = tensor(&ids, rank->slots, I32, s->tokens, s->columns),
         .dispatch_weights = tensor(&weights, rank->slot_weights, F32, s->tokens, s->columns),
         .row_count = rows,
+        .slot_counts =
+            tensor(&counts, rank->slot_rows, I32, sl_world_slots(rank->world) + s->c->fused, 0),
         .multiply = s->c->router.weight_on == SLUICE_WEIGHT_ON_INPUT};
     if (!fixed) {
         if (!sl_rank_ok(rank, "dispatch COUNT", layer, api->dispatch(rank->context, &args)))
             return false;
+        if (o->no_experts)
+            return true;
         args.phase = SLUICE_DISPATCH_SEND;
     } else {
         *rows = (int64_t)rank->world->ranks * s->tokens * s->columns;
@@ -244,6 +248,8 @@ static bool send(struct sl_world_rank *rank, int32_t layer, const struct slice *
         (void)sl_rank_ok(rank, "out of memory", layer, SLUICE_NO_MEMORY);
         return false;
     }
+    char *x = (char *)s->c->x + ((size_t)layer * (size_t)s->c->rows + (size_t)s->first) * row_bytes;
+    const sluice_tensor *payloads[] = {tensor(&payload, x, dtype, s->tokens, o->hidden)};
     const sluice_tensor *outs[] = {tensor(&out, rank->in, dtype, *rows, o->hidden)};
     args.payload_count = 1;
     args.payloads = payloads;
@@ -252,13 +258,26 @@ static bool send(struct sl_world_rank *rank, int32_t layer, const struct slice *
     return sl_rank_ok(rank, "dispatch", layer, api->dispatch(rank->context, &args));
 }
 
+/* What the rank has to do in the step. */
+static void count_rows(struct sl_world_rank *rank, int32_t layer)
+{
+    struct sl_world *world = rank->world;
+    int32_t slots = sl_world_slots(world), active = 0;
+    int64_t rows = 0, at = (int64_t)layer * world->ranks + rank->number;
+    for (int32_t i = 0; i < slots + world->replay->fused; i++) {
+        rows += rank->slot_rows[i];
+        active += i < slots && rank->slot_rows[i] > 0;
+    }
+    world->step_rows[at] = rows;
+    world->step_experts[at] = active;
+}
+
 static void compute(struct sl_world_rank *rank, int32_t layer, int64_t rows)
 {
     struct sl_world *world = rank->world;
     struct sl_expert_shape shape = sl_world_expert(world->replay);
     size_t row_bytes = (size_t)shape.hidden * sl_element_bytes(shape.bf16);
     size_t floats = sl_expert_floats(&shape);
-    int64_t *served = &world->served[(int64_t)layer * world->ranks + rank->number];
     for (int64_t row = 0; row < rows; row++) {
         int32_t slot = rank->row_slot[row];
         if (rank->number == 0)
@@ -268,7 +287,6 @@ static void compute(struct sl_world_rank *rank, int32_t layer, int64_t rows)
             continue;
         sl_expert_run(&shape, rank->weights[layer] + (size_t)slot * floats,
                       rank->in + (size_t)row * row_bytes, rank->out + (size_t)row * row_bytes);
-        ++*served;
     }
 }
 
@@ -320,10 +338,19 @@ bool sl_rank_serve(struct sl_world_rank *rank, int32_t layer)
     int64_t rows = 0;
     if ((rank->changes && !change_layer(rank, layer)) || !route(rank, layer, &s))
         return false;
-    if (rank->world->plain)
+    bool plain = rank->world->plain, only_rows = c->options->no_experts;
+    if (plain)
         keep_choices(rank, layer, &s);
+    if (plain && only_rows)
+        return true;
     if (!send(rank, layer, &s, &handle, &rows))
         return false;
+    count_rows(rank, layer);
+    if (only_rows) {
+        if (rank->number == 0)
+            sl_replay_advance(c, SL_SERVE_RANKS, rank->step, layer, 1, 1);
+        return true;
+    }
     compute(rank, layer, rows);
     return bring_home(rank, layer, &s, &handle, rows);
 }

@@ -14,7 +14,7 @@ struct sl_world_rank {
     float **weights; /* [layers] of [L][floats of an expert] */
     int32_t *holds;  /* [L] */
     /* of one layer's call */
-    int32_t *ids, *slots, *recorder, *row_slot;
+    int32_t *ids, *slots, *recorder, *row_slot, *slot_rows;
     float *route_weights, *shared_weights, *zero_weight, *slot_weights;
     char *in, *out;
     int64_t room; /* rows of in, out and row_slot */

@@ -39,29 +39,74 @@ static double ratio(const struct balance *b)
     return b->even > 0 ? b->greatest / b->even : 1.0;
 }
 
+/* Means over steps, of one half of them or both. */
+struct by_step {
+    double ratio, experts;
+};
+
+static struct by_step by_step_of(const struct sl_world *world, int32_t layer, int first, int last)
+{
+    struct by_step sum = {0};
+    int32_t steps = 0;
+    for (int i = first; i <= last; i++) {
+        steps += world->half[i].steps;
+        sum.ratio += world->half[i].ratio[layer];
+        sum.experts += world->half[i].experts[layer];
+    }
+    return steps ? (struct by_step){sum.ratio / steps, sum.experts / steps} : sum;
+}
+
+/* And over layers; the layer that is worst. */
+struct over_layers {
+    double mean, worst, experts;
+    int32_t worst_layer;
+};
+
+static struct over_layers over_layers_of(const struct sl_replay_case *c,
+                                         const struct sl_world *world, int first, int last)
+{
+    struct over_layers all = {0};
+    for (int32_t l = 0; l < c->layers; l++) {
+        struct by_step s = by_step_of(world, l, first, last);
+        all.mean += s.ratio / c->layers;
+        all.experts += s.experts / c->layers;
+        if (s.ratio > all.worst) {
+            all.worst = s.ratio;
+            all.worst_layer = l;
+        }
+    }
+    return all;
+}
+
 static void print_layers(const struct sl_replay_case *c, const struct sl_world *world)
 {
-    double sum = 0, worst = 0;
-    int32_t worst_layer = 0, shown = c->layers <= 12 ? c->layers : 8;
-    printf("\nlayer      rows  fullest rank  fullest / even\n");
-    for (int32_t l = 0; l < c->layers; l++) {
+    int32_t shown = c->layers <= 12 ? c->layers : 8;
+    printf("\nlayer      rows  fullest rank  fullest / even  in each step  experts on a rank\n");
+    for (int32_t l = 0; l < shown; l++) {
         struct balance b = balance_of(world, l);
-        double x = ratio(&b);
-        sum += x;
-        if (x > worst) {
-            worst = x;
-            worst_layer = l;
-        }
-        if (l < shown)
-            printf("%5d %9lld %13d %15.3f\n", c->first_layer + l, (long long)b.rows, b.fullest, x);
+        struct by_step s = by_step_of(world, l, 0, 1);
+        printf("%5d %9lld %13d %15.3f %13.3f %18.2f\n", c->first_layer + l, (long long)b.rows,
+               b.fullest, ratio(&b), s.ratio, s.experts);
     }
     if (shown < c->layers)
         printf("  ... and %d more layers (--json has all)\n", c->layers - shown);
-    printf("mean %.3f, worst %.3f in layer %d\n", sum / c->layers, worst,
-           c->first_layer + worst_layer);
+    struct over_layers all = over_layers_of(c, world, 0, 1);
+    printf("in each step: mean %.4f, worst %.4f in layer %d; most experts on a rank %.2f\n",
+           all.mean, all.worst, c->first_layer + all.worst_layer, all.experts);
 }
 
-static void print_operations(const struct sl_world *world)
+static void print_plan(const struct sl_replay_case *c, const struct sl_world *world,
+                       const struct sl_replay_plan *plan)
+{
+    struct over_layers before = over_layers_of(c, world, 0, 0);
+    struct over_layers after = over_layers_of(c, world, 1, 1);
+    printf("planned half-way (%s): %lld slots written in %d layers; in each step mean %.4f, worst "
+           "%.4f before, %.4f, %.4f after\n",
+           c->options->plan == SLUICE_PLAN_EPLB ? "eplb" : "level", (long long)plan->summary.slots,
+           plan->summary.layers, before.mean, before.worst, after.mean, after.worst);
+}
+
+static void print_operations(const struct sl_world *world, bool experts)
 {
     printf("\noperation         calls   us a call   rejected\n");
     for (int32_t op = 0; op < OPS; op++)
@@ -70,6 +115,8 @@ static void print_operations(const struct sl_world *world)
                    (unsigned long long)world->stats.calls[op],
                    (double)world->stats.nanoseconds[op] / 1000.0 / (double)world->stats.calls[op],
                    (unsigned long long)world->stats.rejected[op]);
+    if (!experts)
+        return;
     printf("(dispatch and combine: with the wait for the slowest rank's experts)\n"
            "moved between ranks: dispatch %.1f MB (%.1f of payload), combine %.1f MB\n",
            (double)world->stats.dispatch_moved / 1e6, (double)world->stats.dispatch_useful / 1e6,
@@ -98,7 +145,9 @@ void sl_replay_print(const struct sl_replay_case *c, const struct sl_world *worl
            c->what, c->router.experts, c->router.top_k, c->fused, o->ranks, c->slots, o->tokens,
            o->steps, c->layers);
     print_layers(c, world);
-    print_operations(world);
+    if (v->plan.made)
+        print_plan(c, world, &v->plan);
+    print_operations(world, !o->no_experts);
     printf("\nchoices made %lld, counted by the recorder %lld, shared slots counted %lld, shared "
            "weight rows changed %llu\n",
            (long long)v->choices, (long long)v->counted, (long long)(v->counted - v->choices),
@@ -106,7 +155,9 @@ void sl_replay_print(const struct sl_replay_case *c, const struct sl_world *worl
     const char *how = o->combine_order == SLUICE_COMBINE_EXACT ? "bit-equal" : "equal to rounding";
     char paths[80] = "";
     name_paths(world, paths, sizeof paths);
-    if (v->good)
+    if (v->good && o->no_experts)
+        printf("OK: every choice on %d ranks was counted once; no expert ran\n", o->ranks);
+    else if (v->good)
         printf("OK: %lld outputs on %d ranks, each %s to 1 rank without balancing%s and to a plain "
                "loop\n",
                (long long)v->tokens, o->ranks, how, paths);
@@ -134,6 +185,11 @@ static void write_layers(struct sl_json_writer *w, const struct sl_replay_case *
         write_int(w, "layer", c->first_layer + l);
         sl_jw_key(w, "max_over_mean");
         sl_jw_real(w, ratio(&b));
+        struct by_step s = by_step_of(world, l, 0, 1);
+        sl_jw_key(w, "step_max_over_mean");
+        sl_jw_real(w, s.ratio);
+        sl_jw_key(w, "step_experts");
+        sl_jw_real(w, s.experts);
         sl_jw_key(w, "rank_rows");
         sl_jw_array(w);
         for (int32_t r = 0; r < world->ranks; r++)
@@ -146,6 +202,33 @@ static void write_layers(struct sl_json_writer *w, const struct sl_replay_case *
         sl_jw_close(w);
         sl_jw_close(w);
     }
+    sl_jw_close(w);
+}
+
+static void write_by_step(struct sl_json_writer *w, const struct sl_replay_case *c,
+                          const struct sl_world *world, const char *key, int first, int last)
+{
+    struct over_layers all = over_layers_of(c, world, first, last);
+    sl_jw_key(w, key);
+    sl_jw_object(w);
+    sl_jw_key(w, "mean");
+    sl_jw_real(w, all.mean);
+    sl_jw_key(w, "worst");
+    sl_jw_real(w, all.worst);
+    sl_jw_key(w, "experts");
+    sl_jw_real(w, all.experts);
+    sl_jw_close(w);
+}
+
+static void write_plan(struct sl_json_writer *w, const struct sl_replay_case *c,
+                       const struct sl_world *world, const struct sl_replay_plan *plan)
+{
+    sl_jw_key(w, "plan");
+    sl_jw_object(w);
+    write_int(w, "slots_written", plan->summary.slots);
+    write_int(w, "layers_changed", plan->summary.layers);
+    write_by_step(w, c, world, "before", 0, 0);
+    write_by_step(w, c, world, "after", 1, 1);
     sl_jw_close(w);
 }
 
@@ -197,6 +280,9 @@ int sl_replay_write(const struct sl_replay_case *c, const struct sl_world *world
     write_int(&w, "shared_rows_changed", (int64_t)world->shared_changed);
     sl_jw_key(&w, "seconds");
     sl_jw_real(&w, v->seconds);
+    write_by_step(&w, c, world, "by_step", 0, 1);
+    if (v->plan.made)
+        write_plan(&w, c, world, &v->plan);
     write_operations(&w, world);
     write_layers(&w, c, world);
     sl_jw_close(&w);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../../abi/ext/balance.h"
 #include "../../abi/ext/device.h"
 #include "../../abi/ext/load.h"
 #include "../comm/comm_threads.h"
@@ -43,7 +44,7 @@ static sluice_config config_of(const struct sl_world *world, const sluice_comm *
     config.shared_policy = o->shared_policy;
     if (o->fixed)
         config.uses = SLUICE_USE_FIXED;
-    if (o->shared_policy == SLUICE_SHARED_WATERFILL_DYNAMIC)
+    if (o->shared_policy == SLUICE_SHARED_WATERFILL_DYNAMIC || o->balance == SLUICE_BALANCE_NOW)
         config.uses |= SLUICE_USE_BALANCE_NOW;
     return config;
 }
@@ -53,7 +54,7 @@ static bool open_context(struct sl_world_rank *rank)
     struct sl_world *world = rank->world;
     const struct sl_replay_case *c = world->replay;
     const struct sl_replay_options *o = c->options;
-    int64_t row = o->hidden * (int64_t)sl_element_bytes(o->bf16);
+    int64_t row = o->no_experts ? 1 : o->hidden * (int64_t)sl_element_bytes(o->bf16);
     sluice_layer layer = {
         .struct_size = sizeof layer, .router = &c->router, .slots_per_rank = sl_world_slots(world)};
     sluice_transport transport = {.struct_size = sizeof transport,
@@ -80,6 +81,18 @@ static bool open_context(struct sl_world_rank *rank)
     return rank->status == SLUICE_OK;
 }
 
+static bool open_balance(struct sl_world_rank *rank)
+{
+    const struct sl_world *world = rank->world;
+    const struct sl_replay_options *o = world->replay->options;
+    if (world->plain || o->balance == SL_NO_BALANCE)
+        return true;
+    const sluice_balance_api *balance = world->api->extension(SLUICE_EXT_BALANCE);
+    sluice_balance_config config = {
+        .struct_size = sizeof config, .objective = o->objective, .mode = o->balance};
+    return sl_rank_ok(rank, "balance configure", 0, balance->configure(rank->context, -1, &config));
+}
+
 static bool open_buffers(struct sl_world_rank *rank)
 {
     const struct sl_world *world = rank->world;
@@ -96,12 +109,14 @@ static bool open_buffers(struct sl_world_rank *rank)
     rank->shared_weights = calloc(tokens * f + 1, sizeof(float));
     rank->zero_weight = calloc(tokens + 1, sizeof(float));
     rank->holds = malloc(local * sizeof(int32_t));
+    rank->slot_rows = calloc(local, sizeof(int32_t));
     rank->weights = calloc((size_t)c->layers, sizeof *rank->weights);
     bool all = rank->ids && rank->recorder && rank->slots && rank->route_weights &&
                rank->slot_weights && rank->shared_weights && rank->zero_weight && rank->holds &&
-               rank->weights;
+               rank->slot_rows && rank->weights;
+    size_t floats = c->options->no_experts ? 1 : sl_expert_floats(&shape);
     for (int32_t l = 0; all && l < c->layers; l++) {
-        rank->weights[l] = calloc(local * sl_expert_floats(&shape), sizeof(float));
+        rank->weights[l] = calloc(local * floats, sizeof(float));
         all = rank->weights[l] != NULL;
     }
     return all ? true : sl_rank_ok(rank, "out of memory", 0, SLUICE_NO_MEMORY);
@@ -114,7 +129,7 @@ static void *start(void *argument)
     const struct sl_world *world = rank->world;
     const struct sl_replay_case *c = world->replay;
     int32_t slots = sl_world_slots(world), physical = slots * world->ranks;
-    if (!open_context(rank) || !open_buffers(rank))
+    if (!open_context(rank) || !open_balance(rank) || !open_buffers(rank))
         return NULL;
     const sluice_stats_api *stats = world->api->extension(SLUICE_EXT_STATS);
     if (stats)
@@ -125,7 +140,7 @@ static void *start(void *argument)
             !sl_rank_ok(rank, "placement set", l,
                         sl_world_placement(world)->set(rank->context, l, map, physical, 0, NULL)))
             return NULL;
-        if (!sl_rank_load(rank, l, slots + c->fused, rank->weights[l]))
+        if (!c->options->no_experts && !sl_rank_load(rank, l, slots + c->fused, rank->weights[l]))
             return NULL;
         if (rank->number == 0)
             sl_replay_advance(c, world->plain ? SL_OPEN_PLAIN : SL_OPEN_RANKS, 0, l, 1, 1);
@@ -167,6 +182,22 @@ static bool run_on_path(struct sl_world *world, bool slowest, void *(*run)(void 
     return done;
 }
 
+/* What the ranks have done, and how level. */
+static bool open_figures(struct sl_world *world)
+{
+    size_t layers = (size_t)world->replay->layers, cells = layers * (size_t)world->ranks;
+    world->step_rows = calloc(cells, sizeof *world->step_rows);
+    world->step_experts = calloc(cells, sizeof *world->step_experts);
+    world->served = calloc(cells, sizeof *world->served);
+    bool all = world->step_rows && world->step_experts && world->served;
+    for (int i = 0; all && i < 2; i++) {
+        world->half[i].ratio = calloc(layers, sizeof(double));
+        world->half[i].experts = calloc(layers, sizeof(double));
+        all = world->half[i].ratio && world->half[i].experts;
+    }
+    return all;
+}
+
 int sl_world_open(struct sl_world *world, char *err, size_t n)
 {
     const struct sl_replay_case *c = world->replay;
@@ -174,9 +205,12 @@ int sl_world_open(struct sl_world *world, char *err, size_t n)
     size_t cells = (size_t)c->layers * (size_t)c->rows, k = (size_t)c->router.top_k;
     if (!sl_world_placement(world) || !world->api->extension(SLUICE_EXT_LOAD))
         return sl_tool_error(err, n, "the plugin has no sluice.placement/1 or sluice.load/1");
+    if (o->balance != SL_NO_BALANCE &&
+        !SLUICE_HAS((const sluice_balance_api *)world->api->extension(SLUICE_EXT_BALANCE),
+                    sluice_balance_api, configure))
+        return sl_tool_error(err, n, "the plugin does not serve " SLUICE_EXT_BALANCE);
     world->tokens = world->plain ? c->rows : o->tokens;
-    world->out = malloc(cells * (size_t)o->hidden * sl_element_bytes(o->bf16));
-    world->served = calloc((size_t)c->layers * (size_t)world->ranks, sizeof *world->served);
+    world->out = malloc(o->no_experts ? 1 : cells * (size_t)o->hidden * sl_element_bytes(o->bf16));
     world->counted = calloc((size_t)c->layers * (size_t)c->router.experts, sizeof *world->counted);
     world->all = calloc((size_t)world->ranks, sizeof *world->all);
     world->group = sluice_comm_threads_create(world->ranks, NULL);
@@ -186,7 +220,7 @@ int sl_world_open(struct sl_world *world, char *err, size_t n)
         world->shared_weights = malloc((cells * (size_t)c->router.shared + 1) * sizeof(float));
         world->zero_weight = malloc(cells * sizeof(float));
     }
-    if (!world->out || !world->served || !world->counted || !world->all || !world->group ||
+    if (!world->out || !open_figures(world) || !world->counted || !world->all || !world->group ||
         (world->plain &&
          (!world->ids || !world->weights || !world->shared_weights || !world->zero_weight)))
         return sl_tool_error(err, n, "out of memory");
@@ -198,8 +232,7 @@ int sl_world_open(struct sl_world *world, char *err, size_t n)
     return opened ? 0 : sl_tool_error(err, n, "%s", world->error);
 }
 
-/* Adds the layer's counters by logical expert and starts them again. */
-static void collect(struct sl_world *world)
+void sl_world_count(struct sl_world *world)
 {
     const struct sl_replay_case *c = world->replay;
     const sluice_load_api *load = world->api->extension(SLUICE_EXT_LOAD);
@@ -219,13 +252,30 @@ static void collect(struct sl_world *world)
 
 int sl_world_step(struct sl_world *world, int32_t step, bool changes)
 {
-    if (changes)
-        collect(world); /* counts are read through the map they were made under */
     for (int32_t r = 0; r < world->ranks; r++) {
         world->all[r].step = step;
         world->all[r].changes = changes && !world->plain;
     }
     return run_all(world, serve) ? 0 : -1;
+}
+
+void sl_world_tally(struct sl_world *world, bool second)
+{
+    struct sl_replay_half *half = &world->half[second];
+    half->steps++;
+    for (int32_t l = 0; l < world->replay->layers; l++) {
+        int64_t greatest = 0, sum = 0;
+        int32_t experts = 0;
+        for (int32_t r = 0; r < world->ranks; r++) {
+            int64_t at = (int64_t)l * world->ranks + r, rows = world->step_rows[at];
+            world->served[at] += rows;
+            sum += rows;
+            greatest = rows > greatest ? rows : greatest;
+            experts = world->step_experts[at] > experts ? world->step_experts[at] : experts;
+        }
+        half->ratio[l] += sum ? (double)greatest * world->ranks / (double)sum : 1;
+        half->experts[l] += experts;
+    }
 }
 
 static void add_stats(sluice_stats *sum, const sluice_stats *one)
@@ -263,12 +313,13 @@ static void check_shared(struct sl_world *world, const struct sl_world_rank *ran
 void sl_world_finish(struct sl_world *world)
 {
     const sluice_stats_api *stats = world->api->extension(SLUICE_EXT_STATS);
-    collect(world);
+    sl_world_count(world);
     for (int32_t r = 0; r < world->ranks; r++) {
         sluice_stats one = {.struct_size = sizeof one};
         if (stats && stats->read(world->all[r].context, &one) == SLUICE_OK)
             add_stats(&world->stats, &one);
-        check_shared(world, &world->all[r]);
+        if (!world->replay->options->no_experts)
+            check_shared(world, &world->all[r]);
     }
 }
 
@@ -281,6 +332,7 @@ void sl_world_close(struct sl_world *world)
             free(rank->weights[l]);
         free(rank->weights);
         free(rank->holds);
+        free(rank->slot_rows);
         free(rank->ids);
         free(rank->recorder);
         free(rank->slots);
@@ -295,7 +347,13 @@ void sl_world_close(struct sl_world *world)
     sluice_comm_threads_destroy(world->group);
     free(world->all);
     free(world->out);
+    free(world->step_rows);
+    free(world->step_experts);
     free(world->served);
+    for (int i = 0; i < 2; i++) {
+        free(world->half[i].ratio);
+        free(world->half[i].experts);
+    }
     free(world->counted);
     free(world->ids);
     free(world->weights);

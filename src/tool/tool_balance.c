@@ -87,12 +87,10 @@ static int level_ratios(const struct sl_balance_case *c, const int64_t *counts, 
 }
 
 int sl_ratios_of(const struct sl_balance_case *c, const int64_t *counts, const int32_t *map,
-                 struct sl_ratios *ratios, double *load, char *err, size_t n)
+                 struct sl_ratios *ratios, char *err, size_t n)
 {
     *ratios = (struct sl_ratios){{0}};
-    double own[1024], greatest = 0;
-    load = load ? load : own;
-    memset(load, 0, (size_t)c->ranks * sizeof *load);
+    double load[1024], greatest = 0;
     int64_t sum = sum_of(counts, c->experts);
     if (!sum)
         return 0;
@@ -106,10 +104,8 @@ int sl_ratios_of(const struct sl_balance_case *c, const int64_t *counts, const i
     free(copies);
     double home = (double)sum / c->top_k * c->shared / c->ranks;
     double mean = (double)sum / c->ranks + home;
-    for (int32_t r = 0; r < c->ranks; r++) {
+    for (int32_t r = 0; r < c->ranks; r++)
         greatest = load[r] > greatest ? load[r] : greatest;
-        load[r] += home;
-    }
     ratios->way[SL_EVEN_HOME] = (greatest + home) / mean;
     /* The shared load fills up the ranks below the mean; what is above it stays. */
     ratios->way[SL_EVEN_MOVED] = greatest > mean ? greatest / mean : 1;

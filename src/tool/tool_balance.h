@@ -28,10 +28,9 @@ struct sl_balance_case {
 };
 
 /* Of one layer: counts [E], map [N * ranks], experts without a copy have no count. A layer that saw
- * no token gives zeros. load [ranks], optional: the rank loads of SL_EVEN_HOME. Returns 0, or -1
- * with a line in err. */
+ * no token gives zeros. Returns 0, or -1 with a line in err. */
 int sl_ratios_of(const struct sl_balance_case *c, const int64_t *counts, const int32_t *map,
-                 struct sl_ratios *ratios, double *load, char *err, size_t n);
+                 struct sl_ratios *ratios, char *err, size_t n);
 
 /* Mean and greatest over the layers that saw tokens. */
 struct sl_ratio_sums {

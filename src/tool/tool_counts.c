@@ -196,12 +196,25 @@ void sl_counts_free(struct sl_counts *counts)
     memset(counts, 0, sizeof *counts);
 }
 
+static int load_ids(const char *path, struct sl_counts *counts, char *err, size_t n)
+{
+    struct sl_npy npy;
+    char why[200];
+    if (sl_npy_load(path, &npy, err, n))
+        return -1;
+    int rc = sl_counts_of_ids(&npy, counts, why, sizeof why);
+    sl_npy_free(&npy);
+    return rc == 0 ? 0 : sl_tool_error(err, n, "%s: %s", path, why);
+}
+
 int sl_counts_load(const char *path, enum sl_counts_steps how, struct sl_counts *counts, char *err,
                    size_t n)
 {
     uint8_t *bytes = NULL;
-    size_t size = 0;
+    size_t size = 0, length = strlen(path);
     memset(counts, 0, sizeof *counts);
+    if (length > 4 && strcmp(path + length - 4, ".npy") == 0)
+        return load_ids(path, counts, err, n);
     if (sl_tool_read(path, &bytes, &size, err, n) != 0)
         return -1;
     char why[200];

@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "tool_npy.h"
+
 /* {"logical_count": [layers][E]} or [steps][layers][E]: tokens that each expert received. */
 struct sl_counts {
     int32_t steps, layers, experts;
@@ -25,8 +27,12 @@ struct sl_placement {
  * line that names step, layer and expert. */
 int sl_counts_parse(const uint8_t *bytes, size_t size, enum sl_counts_steps how,
                     struct sl_counts *counts, char *err, size_t n);
+/* A file whose name ends in .npy holds ids. */
 int sl_counts_load(const char *path, enum sl_counts_steps how, struct sl_counts *counts, char *err,
                    size_t n);
+/* tool_ids.c: of recorded choices [layers, tokens, K], -1 for none. There are as many experts as
+ * the greatest id says. */
+int sl_counts_of_ids(const struct sl_npy *npy, struct sl_counts *counts, char *err, size_t n);
 void sl_counts_free(struct sl_counts *counts);
 const int64_t *sl_counts_row(const struct sl_counts *counts, int32_t step, int32_t layer);
 

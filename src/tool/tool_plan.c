@@ -68,6 +68,7 @@ static void fill(const struct sl_plan_case *c, const struct sl_counts *windows, 
             .slots_per_rank = c->slots,
             .shared = c->shared,
             .groups = c->groups,
+            .expert_bytes = c->expert_bytes,
             .map = current ? current->expert + (ptrdiff_t)l * current->slots : NULL};
         r->layer_list[l] = &r->layers[l];
     }
@@ -118,9 +119,29 @@ static int read_maps(const struct sl_plan_case *c, const sluice_plan *plan,
     return 0;
 }
 
+static int read_moves(const struct sl_plan_case *c, const sluice_plan *plan, struct sl_moves *moves,
+                      char *err, size_t n)
+{
+    *moves = (struct sl_moves){.count = 0};
+    if (!SLUICE_HAS(c->api, sluice_plan_api, moves))
+        return sl_tool_error(err, n, "the plugin's plans do not list their moves");
+    (void)c->api->moves(plan, NULL, 0, &moves->count);
+    moves->move = calloc((size_t)moves->count + 1, sizeof *moves->move);
+    if (!moves->move)
+        return sl_tool_error(err, n, "no memory for %lld moves", (long long)moves->count);
+    sluice_status status = c->api->moves(plan, moves->move, moves->count, &moves->count);
+    return status ? sl_tool_error(err, n, "moves of the plan: status %d", status) : 0;
+}
+
+void sl_moves_free(struct sl_moves *moves)
+{
+    free(moves->move);
+    *moves = (struct sl_moves){.count = 0};
+}
+
 int sl_tool_plan(const struct sl_plan_case *c, const struct sl_counts *windows, int32_t count,
                  const struct sl_placement *current, struct sl_placement *placement,
-                 sluice_plan_summary *summary, char *err, size_t n)
+                 sluice_plan_summary *summary, struct sl_moves *moves, char *err, size_t n)
 {
     struct request r = {.node = NULL};
     sluice_plan *plan = NULL;
@@ -138,7 +159,8 @@ int sl_tool_plan(const struct sl_plan_case *c, const struct sl_counts *windows, 
         if (c->api->summary(plan, summary))
             bad = sl_tool_error(err, n, "the plan has no summary");
     }
-    bad = bad || read_maps(c, plan, &windows[0], placement, err, n);
+    bad = bad || read_maps(c, plan, &windows[0], placement, err, n) ||
+          (moves && read_moves(c, plan, moves, err, n));
     if (plan)
         c->api->release(plan);
     if (bad)

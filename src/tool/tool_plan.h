@@ -16,13 +16,22 @@ struct sl_plan_case {
     int32_t policy; /* SLUICE_PLAN_LEVEL or _EPLB */
     int64_t budget; /* slots written in all; 0: without limit */
     double target;  /* greatest / mean at which LEVEL stops; 0: the best */
+    int64_t expert_bytes; /* 0: not counted */
+};
+
+/* Of a plan, in its order. */
+struct sl_moves {
+    int64_t count;
+    sluice_move *move;
 };
 
 /* Plans for the first step of each of `windows`, which have the same shape, from `current` (NULL:
- * from nothing). placement is the caller's to free. Returns 0, or -1 with a line in err. */
+ * from nothing). placement, and moves (NULL: not wanted), are the caller's to free. Returns 0, or
+ * -1 with a line in err. */
 int sl_tool_plan(const struct sl_plan_case *c, const struct sl_counts *windows, int32_t count,
                  const struct sl_placement *current, struct sl_placement *placement,
-                 sluice_plan_summary *summary, char *err, size_t n);
+                 sluice_plan_summary *summary, struct sl_moves *moves, char *err, size_t n);
+void sl_moves_free(struct sl_moves *moves);
 
 /* How many slots a rank the layer needs that needs most to come within c->target in every window;
  * -1: no number does; 0: the plugin does not say. */

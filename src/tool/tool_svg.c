@@ -1,16 +1,16 @@
 #include "tool_svg.h"
 
 #include "tool_file.h"
+#include "tool_svg_page.h"
 
 #include <math.h>
 #include <stdlib.h>
 
-enum { WIDTH = 900, LEFT = 74, TOP = 104, PLOT = 676, SIDE = 776, SIDE_WIDTH = 96 };
+enum { LEFT = 74, TOP = 104, PLOT = 676, SIDE = 776, SIDE_WIDTH = 96 };
 enum { COLD = 16, COLOURS = 64, EMPTY = COLOURS };
 
-#define INK "#1f2933"
-#define MUTED "#5f6b7a"
-#define RULE "#c9d0d8"
+#define INK SL_INK
+#define RULE SL_RULE
 #define EMPTY_FILL "#e3e6ea"
 
 struct drawing {
@@ -126,39 +126,12 @@ static int index_of(const struct drawing *d, double ratio)
     return COLD + (hot > COLOURS - COLD - 1 ? COLOURS - COLD - 1 : hot);
 }
 
-static void put_text(FILE *out, const char *text)
-{
-    for (; *text != 0; text++) {
-        unsigned char c = (unsigned char)*text;
-        if (c == '<')
-            (void)fputs("&lt;", out);
-        else if (c == '&')
-            (void)fputs("&amp;", out);
-        else if (c >= 0x20)
-            (void)fputc(c, out);
-    }
-}
-
 static void put_head(const struct drawing *d)
 {
     FILE *f = d->out;
-    int height = (int)(TOP + d->height + 112.5);
-    (void)fprintf(f,
-                  "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" "
-                  "viewBox=\"0 0 %d %d\" role=\"img\" font-family=\"-apple-system, 'Segoe UI', "
-                  "Helvetica, Arial, 'DejaVu Sans', sans-serif\" font-size=\"12\" "
-                  "fill=\"" MUTED "\">\n<title>",
-                  WIDTH, height, WIDTH, height);
-    put_text(f, d->h->title);
-    (void)fprintf(f,
-                  "</title>\n<rect x=\"0.5\" y=\"0.5\" width=\"%d\" height=\"%d\" rx=\"8\" "
-                  "fill=\"#ffffff\" stroke=\"#e3e6ea\"/>\n"
-                  "<text x=\"28\" y=\"40\" font-size=\"20\" font-weight=\"600\" fill=\"" INK "\">",
-                  WIDTH - 1, height - 1);
-    put_text(f, d->h->title);
-    (void)fputs("</text>\n<text x=\"28\" y=\"63\" font-size=\"13\">", f);
+    sl_page_begin(f, (int)(TOP + d->height + 112.5), d->h->title);
     if (d->h->caption != NULL) {
-        put_text(f, d->h->caption);
+        sl_page_text(f, d->h->caption);
         (void)fputs(" · ", f);
     }
     if (d->hot_layer < 0)

@@ -158,6 +158,31 @@ CT(tool_counts, full_disk, "a write that does not arrive is an error")
     ct_str_has(err, "/nonexistent/c.json: ");
 }
 
+CT(tool_counts, ids, "recorded choices are counted, -1 left out; bad ones are refused")
+{
+    const int32_t ids[] = {0, 2, 2, -1, 1, 1, 1, 0};
+    struct sl_npy npy = {.type = SL_NPY_I32,
+                         .ndim = 3,
+                         .shape = {2, 2, 2},
+                         .count = 8,
+                         .data = (const uint8_t *)ids};
+    static const int64_t want[] = {1, 0, 2, 1, 3, 0};
+    struct sl_counts counts;
+    char err[200] = "";
+    ct_eq_i64(sl_counts_of_ids(&npy, &counts, err, sizeof err), 0);
+    ct_eq_i64(counts.layers, 2);
+    ct_eq_i64(counts.experts, 3);
+    ct_true(memcmp(counts.count, want, sizeof want) == 0);
+    sl_counts_free(&counts);
+    const int32_t bad[] = {0, 2, 2, -2, 1, 1, 1, 0};
+    npy.data = (const uint8_t *)bad;
+    ct_eq_i64(sl_counts_of_ids(&npy, &counts, err, sizeof err), -1);
+    ct_str_has(err, "element 3 is -2");
+    npy.ndim = 2;
+    ct_eq_i64(sl_counts_of_ids(&npy, &counts, err, sizeof err), -1);
+    ct_str_has(err, "2 dimensions");
+}
+
 CT(tool_counts, real_files, "DeepSeek-R1's counts are read: 61 layers, the first three empty")
 {
     static const char *const files[] = {"decode_in2000out100", "decode_in500out1500",

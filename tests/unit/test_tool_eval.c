@@ -82,13 +82,14 @@ static void compare(const struct row *row, const struct sl_counts *planned,
                                       .shared = 1,
                                       .top_k = 8};
     ct_true(plan.api != NULL && c.solver != NULL);
-    ct_eq_i64(sl_tool_plan(&plan, planned, 1, NULL, &placement, &summary, err, sizeof err), 0);
+    ct_eq_i64(sl_tool_plan(&plan, planned, 1, NULL, &placement, &summary, NULL, err, sizeof err),
+              0);
     struct sl_ratios *ratios = ct_alloc((size_t)served->layers * sizeof *ratios);
     struct sl_ratio_sums sums;
     for (int32_t l = 0; l < served->layers; l++)
         ct_expect_eq_i64(sl_ratios_of(&c, sl_counts_row(served, 0, l),
                                       placement.expert + (ptrdiff_t)l * placement.slots, &ratios[l],
-                                      NULL, err, sizeof err),
+                                      err, sizeof err),
                          0);
     sl_ratio_sums_of(ratios, served->layers, &sums);
     sl_placement_free(&placement);
