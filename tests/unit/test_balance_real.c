@@ -147,6 +147,20 @@ static int64_t fullest_at_random(struct real *real, const struct balance_world *
     return most;
 }
 
+/* The cut proves that no semi-matching of the active experts has fewer on its fullest rank. */
+static void check_semi_matching(const struct balance_world *world)
+{
+    int64_t *active = balance_expert_load(world), experts[W], most = 0;
+    for (int32_t e = 0; e < E; e++)
+        active[e] = active[e] > 0;
+    balance_check_cut(world, active, 0);
+    balance_loads(world, NULL, experts);
+    for (int32_t r = 0; r < W; r++)
+        most = experts[r] > most ? experts[r] : most;
+    ct_expect_eq_i64(world->answer.greatest, most);
+    ct_expect_eq_i64(world->answer.bound, most);
+}
+
 /* Means over many draws; BALANCE.md's 8.84 and 8.08 are of few. */
 CT(balance_real, experts, "4 tokens a rank: experts on the fullest rank, any copy and the best one")
 {
@@ -163,6 +177,7 @@ CT(balance_real, experts, "4 tokens a rank: experts on the fullest rank, any cop
         for (int32_t i = 0; i < DRAWS; i++) {
             draw_step(&real, layer, 4, world->counts);
             balance_solve(world);
+            check_semi_matching(world);
             mean += (double)world->answer.greatest / DRAWS / LAYERS;
             any += (double)fullest_at_random(&real, world) / DRAWS / LAYERS;
         }
