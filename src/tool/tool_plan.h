@@ -13,9 +13,9 @@ struct sl_plan_case {
     int32_t ranks, slots; /* W, N */
     int32_t nodes, groups;
     int32_t shared, top_k;
-    int32_t policy; /* SLUICE_PLAN_LEVEL or _EPLB */
-    int64_t budget; /* slots written in all; 0: without limit */
-    double target;  /* greatest / mean at which LEVEL stops; 0: the best */
+    int32_t policy;       /* SLUICE_PLAN_LEVEL or _EPLB */
+    int64_t budget;       /* slots written in all; 0: without limit */
+    double target;        /* greatest / mean at which LEVEL stops; 0: the best */
     int64_t expert_bytes; /* 0: not counted */
 };
 
