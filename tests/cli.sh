@@ -265,6 +265,8 @@ sys.exit(0 if len(set(re.findall(r"(\d+) %", text))) >= 2 else f"no progress is 
 END
 if ! command -v python3 >/dev/null; then
     skip "progress on a terminal: python3 is not there"
+elif ! python3 -c 'import pty; pty.openpty()' 2>/dev/null; then
+    skip "progress on a terminal: this machine has no pseudo-terminals"
 elif python3 "$tmp/terminal.py" "$sluice" replay --model mixtral-8x7b --ranks 1 --layers 1 --steps 1 \
     --tokens 60000 --width 512 >"$tmp/out" 2>&1; then
     ok

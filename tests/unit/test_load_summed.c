@@ -47,9 +47,8 @@ static sluice_context *open_rank(struct team *team, int32_t rank)
 
 static sluice_status begin(sluice_context *context, int32_t kept, int64_t milliseconds)
 {
-    const sluice_load_windows config = {.struct_size = sizeof config,
-                                        .kept = kept,
-                                        .timeout_ns = ct_patience(milliseconds * 1000000)};
+    const sluice_load_windows config = {
+        .struct_size = sizeof config, .kept = kept, .timeout_ns = milliseconds * 1000000};
     return load()->windows(context, &config);
 }
 
