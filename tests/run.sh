@@ -93,7 +93,7 @@ else
     script fuzz 300
     script system_calls 120
     [ ! -f tests/mpi.sh ] || script mpi 120
-    script lint 300
+    script lint 600
     script docs 120
 fi
 if [ "$level" = long ]; then

@@ -1,4 +1,4 @@
-/* Every workload of DeepSeek-R1 after every other: no pair is harder than those that were tuned on. */
+/* Every workload of DeepSeek-R1 after every other: no pair is harder than those tuned on. */
 #include "ct.h"
 #include "level_world.h"
 
