@@ -99,6 +99,9 @@ static sluice_status check_frame(sluice_context *context, const char *name,
     if (!tensor)
         return slc_fail(context, SLUICE_INVALID, "%s is missing", name);
     bool ours = tensor->device.type == SLUICE_CUDA && tensor->device.id == context->device.id;
+    /* Nothing of a tensor without elements is read, wherever it is. */
+    for (int32_t i = 0; tensor->shape && i < tensor->ndim && i < SLUICE_MAX_NDIM; i++)
+        ours |= tensor->shape[i] == 0;
     if (!ours && !(host_too && on_host(tensor)))
         return slc_fail(context, SLUICE_INVALID,
                         "%s is on device {%d, %d}: this context takes {%d, %d}, memory of its "

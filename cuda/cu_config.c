@@ -87,7 +87,7 @@ static sluice_status check_choices(const struct slc_text *text, const sluice_con
 }
 
 /* What the ABI knows and this backend does not do yet. */
-static sluice_status check_supported(const struct slc_text *text, const sluice_config *config)
+sluice_status slc_config_served(const struct slc_text *text, const sluice_config *config)
 {
     static const struct {
         int32_t use;
@@ -119,16 +119,58 @@ static sluice_status check_supported(const struct slc_text *text, const sluice_c
     return SLUICE_OK;
 }
 
+/* What contradicts itself. */
+static sluice_status check_whole(const struct slc_text *text, const sluice_config *config)
+{
+    bool waterfill = config->shared_policy == SLUICE_SHARED_WATERFILL_STATIC ||
+                     config->shared_policy == SLUICE_SHARED_WATERFILL_DYNAMIC;
+    bool every_row = (config->flags & SLUICE_OPEN_EVERY_RANK_EVERY_ROW) != 0;
+    if (every_row && waterfill)
+        return slc_text_fail(text, SLUICE_INVALID,
+                             "config.shared_policy is a waterfill, which depends on the rank: with "
+                             "EVERY_RANK_EVERY_ROW it must not");
+    if (every_row && config->uses & (SLUICE_USE_EXACT | SLUICE_USE_FIXED))
+        return slc_text_fail(
+            text, SLUICE_UNSUPPORTED,
+            "config.uses has a dispatch: with EVERY_RANK_EVERY_ROW no token moves");
+    if (config->shared_policy == SLUICE_SHARED_WATERFILL_DYNAMIC &&
+        !(config->uses & SLUICE_USE_BALANCE_NOW))
+        return slc_text_fail(
+            text, SLUICE_INVALID,
+            "config.shared_policy is WATERFILL_DYNAMIC: config.uses must have BALANCE_NOW");
+    sluice_status status;
+    bool moves = (config->uses & (SLUICE_USE_EXACT | SLUICE_USE_FIXED)) != 0;
+    if (moves && !config->transport)
+        return slc_text_fail(text, SLUICE_INVALID,
+                             "config.transport is NULL: required with USE_EXACT and USE_FIXED");
+    if (config->transport &&
+        (status = SLC_CHECK_STRUCT(text, "config.transport", config->transport)))
+        return status;
+    const sluice_comm *comm = config->comm;
+    bool exchanges = (config->uses & (SLUICE_USE_EXACT | SLUICE_USE_FIXED | SLUICE_USE_BALANCE_NOW |
+                                      SLUICE_USE_SUMMED_LOAD)) != 0;
+    bool joins = (config->flags & SLUICE_OPEN_JOIN) != 0;
+    if (joins && !comm)
+        return slc_text_fail(text, SLUICE_INVALID,
+                             "config.comm is NULL: a newcomer (JOIN) must say which rank it is");
+    if (exchanges && !joins && comm && comm->size > 1 && (!comm->all_gather || !comm->all_to_all))
+        return slc_text_fail(
+            text, SLUICE_INVALID,
+            "config.comm has no all_gather and all_to_all: config.uses has %s, which needs them",
+            config->uses & SLUICE_USE_EXACT   ? "EXACT"
+            : config->uses & SLUICE_USE_FIXED ? "FIXED"
+                                              : "BALANCE_NOW");
+    return SLUICE_OK;
+}
+
 sluice_status slc_config_check(const struct slc_text *text, const sluice_config *config)
 {
     sluice_status status;
     if ((status = SLC_CHECK_STRUCT(text, "config", config)) ||
         (status = check_host(text, config->host)) || (status = check_comm(text, config->comm)) ||
-        (status = check_choices(text, config)) || (status = check_supported(text, config)))
+        (status = check_choices(text, config)))
         return status;
     if (config->needs && (status = SLC_CHECK_STRUCT(text, "config.needs", config->needs)))
         return status;
-    if (config->transport)
-        return SLC_CHECK_STRUCT(text, "config.transport", config->transport);
-    return SLUICE_OK;
+    return check_whole(text, config);
 }

@@ -19,7 +19,10 @@ slc_text_fail(const struct slc_text *text, sluice_status status, const char *for
 #define SLC_CHECK_STRUCT(text, name, args)                                                         \
     slc_check_struct(NULL, (text)->data, (text)->size, name, args, sizeof *(args), sizeof *(args))
 
-/* Everything but the layers. */
+/* Everything but the layers: is it possible? */
 sluice_status slc_config_check(const struct slc_text *text, const sluice_config *config);
+
+/* Does this version serve it? UNSUPPORTED by name where not. */
+sluice_status slc_config_served(const struct slc_text *text, const sluice_config *config);
 
 #endif

@@ -4,6 +4,7 @@
 #include "../src/core/count.h"
 #include "cu_args.h"
 #include "cu_ext.h"
+#include "cu_walk.h"
 
 static sluice_status enter(sluice_context *context, int32_t layer, struct slc_layer **state)
 {
@@ -140,11 +141,12 @@ static sluice_status read_logical(sluice_context *context, int32_t layer, int64_
     return SLUICE_OK;
 }
 
-/* add_slots and windows are not served by this version. */
+/* Windows are not served by this version. */
 const sluice_load_api slc_load_api = {
     .struct_size = sizeof slc_load_api,
     .read = read_counters,
     .snapshot = snapshot,
     .reset = reset,
+    .add_slots = slc_add_slots,
     .read_logical = read_logical,
 };

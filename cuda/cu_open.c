@@ -145,6 +145,9 @@ static sluice_status start(sluice_context *context, const sluice_config *config,
     sluice_status status = slc_start_layers(context, config, text);
     if (status)
         return status;
+    status = slc_config_served(text, config);
+    if (status)
+        return status;
     add_needs(context, needs);
     status = slc_gpu_open(&context->gpu, context->device.id, text->data, text->size);
     if (status || (config->flags & SLUICE_OPEN_QUERY))

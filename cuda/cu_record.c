@@ -45,3 +45,27 @@ sluice_status slc_record(sluice_context *context, const sluice_record_args *args
     status = slc_walk_launch(&walk, SLC_RECORD, args->stream);
     return slc_leave(context, SLUICE_OP_RECORD, started, status);
 }
+
+sluice_status slc_add_slots(sluice_context *context, const sluice_load_slots *args)
+{
+    int64_t started;
+    struct slc_view view;
+    struct slc_walk walk = {.context = context};
+    sluice_status status = slc_enter(context, SLUICE_OP_RECORD, &started);
+    if (status)
+        return status;
+    if ((status = slc_check_struct(context, NULL, 0, "args", args, sizeof *args, sizeof *args)) ||
+        (status = slc_check_layer(context, args->layer, &walk.layer)) ||
+        (status = slc_check_tensor(context, "slot_counts", args->slot_counts,
+                                   walk.layer->bank->shape.local, 1, SLC_T_IDS, &view)))
+        return status;
+    const struct sl_shape *shape = &walk.layer->bank->shape;
+    walk.job.in_ids = slc_ids_of(&view);
+    walk.job.map.local = shape->local;
+    walk.job.map.slots = shape->slots;
+    walk.job.map.rank = shape->rank;
+    walk.job.counters = walk.layer->bank->counters;
+    walk.job.rejected = context->rejected + SLUICE_OP_RECORD;
+    status = slc_walk_launch(&walk, SLC_SLOTS, args->stream);
+    return slc_leave(context, SLUICE_OP_RECORD, started, status);
+}

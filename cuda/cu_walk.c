@@ -19,9 +19,13 @@ static struct grid grid_of(const struct slc_job *job, enum slc_kernel kernel)
     int32_t bytes = chooses ? slc_warp_bytes(job->rule.columns) : 0;
     while (grid.warps > 1 && grid.warps * bytes > MOST_SHARED)
         grid.warps--;
-    while (grid.warps > 1 && grid.warps / 2 >= job->rows)
+    while (kernel != SLC_SLOTS && grid.warps > 1 && grid.warps / 2 >= job->rows)
         grid.warps /= 2;
     grid.shared_bytes = grid.warps * bytes;
+    if (kernel == SLC_SLOTS) {
+        grid.blocks = 1;
+        return grid;
+    }
     int64_t units = kernel == SLC_RECORD ? job->rows * job->columns : job->rows;
     int64_t a_block = kernel == SLC_RECORD ? (int64_t)grid.warps * SLC_WARP : grid.warps;
     grid.blocks = (units + a_block - 1) / a_block;

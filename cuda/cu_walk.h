@@ -3,6 +3,7 @@
 #ifndef SLC_WALK_H
 #define SLC_WALK_H
 
+#include "../abi/ext/load.h"
 #include "../abi/ext/route.h"
 #include "cu_args.h"
 
@@ -59,6 +60,7 @@ sluice_status slc_walk_launch(struct slc_walk *walk, enum slc_kernel kernel, voi
 sluice_status slc_topk(sluice_context *context, const sluice_topk_args *args);
 sluice_status slc_remap(sluice_context *context, const sluice_remap_args *args);
 sluice_status slc_record(sluice_context *context, const sluice_record_args *args);
+sluice_status slc_add_slots(sluice_context *context, const sluice_load_slots *args);
 
 extern const sluice_route_api slc_route_api;
 

@@ -38,3 +38,16 @@ $(BUILD)/libsluice_cuda.so: $(CUDA_SRC:%.c=$(BUILD)/obj/%.o) $(BUILD)/obj/cuda/c
     $(CORE_SRC:%.c=$(BUILD)/obj/%.o) abi/plugin.map
 	$(call say,LD)
 	$(Q)$(CC) -O2 -g $(PLUGIN_LD) $(CLOSED) $(LDFLAGS) -o $@ $(filter %.o,$^) -ldl -lm -pthread
+
+# The kernels' sources on the CPU, behind a driver of their own: what computes wrong shows here
+# before a PTX interpreter or a GPU sees it.
+.PHONY: hostgpu
+hostgpu: $(BUILD)/hostgpu/libcuda.so.1
+$(BUILD)/hostgpu/libcuda.so.1: tests/cuda/host_gpu.cc tests/cuda/host_warp.h cuda/cu_types.h \
+    $(CUDA_KERNELS) $(wildcard cuda/kernels/*.cuh cuda/kernels/*.h src/core/*.h) plugin.h mk/cuda.mk
+	@mkdir -p $(@D)
+	$(call say,CXX)
+	$(Q)for f in $(CUDA_KERNELS); do echo "#include \"$$f\""; done >$(@D)/kernels.cc
+	$(Q)$(CXX) -std=c++17 -O2 -g -fPIC -shared -ffp-contract=off -pthread -I. -Wall -Wextra \
+	    -Wno-unused-function -include tests/cuda/host_warp.h $(CXXFLAGS) -o $@ \
+	    $(@D)/kernels.cc tests/cuda/host_gpu.cc

@@ -11,6 +11,13 @@
 #define SLC_DEVICE static __device__ __forceinline__
 #define SLC_ALL 0xFFFFFFFFU
 
+/* A block's shared memory, as long as the launch says. */
+#if defined(__CUDACC__)
+extern __shared__ unsigned char slc_shared[];
+#else
+extern unsigned char slc_shared[];
+#endif
+
 /* A greater float has a greater key; -0 is as +0, which are equal; -inf and NaN have key 0. */
 SLC_DEVICE uint32_t slc_key(float v)
 {
