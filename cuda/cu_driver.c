@@ -17,7 +17,7 @@ static struct {
 
 /* Either form of the one entry point that is looked up by name. */
 typedef slcu_result get_v2(const char *name, void **function, int version, uint64_t flags,
-                           int *status);
+                           unsigned int *status);
 typedef slcu_result get_v1(const char *name, void **function, int version, uint64_t flags);
 
 struct lookup {
@@ -39,12 +39,12 @@ static struct lookup find_lookup(void *library)
 static int fill(const struct lookup *lookup, const char *name, int version, void *slot)
 {
     void *function = NULL;
-    int status = 0;
+    unsigned int status = 0;
     slcu_result error = lookup->second ? lookup->second(name, &function, version, 0, &status)
                                        : lookup->first(name, &function, version, 0);
     if (error || !function) {
         (void)snprintf(opened.why, sizeof opened.why,
-                       "%s has no %s of version %d (error %d): the driver is too old", LIBRARY,
+                       "%s has no %s of version %d (error %u): the driver is too old", LIBRARY,
                        name, version, error);
         return 0;
     }

@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef int slcu_result;                 /* CUresult; an int enum */
+typedef unsigned int slcu_result;        /* CUresult: what its enum is compatible with */
 typedef int slcu_device;                 /* CUdevice */
 typedef unsigned long long slcu_address; /* CUdeviceptr */
 typedef struct CUctx_st *slcu_context;
@@ -37,7 +37,7 @@ enum {
     F(GetErrorName, 6000, (slcu_result error, const char **name))                                  \
     F(DeviceGetCount, 2000, (int *count))                                                          \
     F(DeviceGet, 2000, (slcu_device * device, int ordinal))                                        \
-    F(DeviceGetAttribute, 2000, (int *value, int attribute, slcu_device device))                   \
+    F(DeviceGetAttribute, 2000, (int *value, unsigned int attribute, slcu_device device))          \
     F(DevicePrimaryCtxRetain, 7000, (slcu_context * context, slcu_device device))                  \
     F(DevicePrimaryCtxRelease, 11000, (slcu_device device))                                        \
     F(CtxPushCurrent, 4000, (slcu_context context))                                                \
@@ -62,8 +62,8 @@ enum {
     F(StreamCreate, 2000, (slcu_stream * stream, unsigned int flags))                              \
     F(StreamDestroy, 4000, (slcu_stream stream))                                                   \
     F(StreamSynchronize, 2000, (slcu_stream stream))                                               \
-    F(StreamIsCapturing, 10000, (slcu_stream stream, int *status))                                 \
-    F(StreamBeginCapture, 10010, (slcu_stream stream, int mode))                                   \
+    F(StreamIsCapturing, 10000, (slcu_stream stream, unsigned int *status))                        \
+    F(StreamBeginCapture, 10010, (slcu_stream stream, unsigned int mode))                          \
     F(StreamEndCapture, 10000, (slcu_stream stream, slcu_graph * graph))                           \
     F(GraphInstantiateWithFlags, 11040,                                                            \
       (slcu_graph_exec * exec, slcu_graph graph, unsigned long long flags))                        \

@@ -51,3 +51,8 @@ $(BUILD)/hostgpu/libcuda.so.1: tests/cuda/host_gpu.cc tests/cuda/host_warp.h cud
 	$(Q)$(CXX) -std=c++17 -O2 -g -fPIC -shared -ffp-contract=off -pthread -I. -Wall -Wextra \
 	    -Wno-unused-function -include tests/cuda/host_warp.h $(CXXFLAGS) -o $@ \
 	    $(@D)/kernels.cc tests/cuda/host_gpu.cc
+
+$(BUILD)/cuda_differs: tests/cuda/cuda_differs.c plugin.h $(wildcard abi/ext/*.h) mk/cuda.mk
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(CFLAGS_ALL) -O1 -g -Wno-missing-field-initializers -o $@ $< -ldl -lm

@@ -224,7 +224,7 @@ CALL cuDeviceGet(slcu_device *device, int ordinal)
     *device = ordinal;
     return SLCU_SUCCESS;
 }
-CALL cuDeviceGetAttribute(int *value, int attribute, slcu_device)
+CALL cuDeviceGetAttribute(int *value, unsigned attribute, slcu_device)
 {
     *value = attribute == SLCU_COMPUTE_CAPABILITY_MAJOR ? 9 : 0;
     return SLCU_SUCCESS;
@@ -322,12 +322,12 @@ CALL cuStreamSynchronize(slcu_stream stream)
 {
     return stream && stream->capturing ? SLCU_STREAM_CAPTURE_UNSUPPORTED : SLCU_SUCCESS;
 }
-CALL cuStreamIsCapturing(slcu_stream stream, int *status)
+CALL cuStreamIsCapturing(slcu_stream stream, unsigned *status)
 {
     *status = stream && stream->capturing;
     return SLCU_SUCCESS;
 }
-CALL cuStreamBeginCapture(slcu_stream stream, int)
+CALL cuStreamBeginCapture(slcu_stream stream, unsigned)
 {
     stream->capturing = true;
     return SLCU_SUCCESS;
@@ -361,7 +361,7 @@ CALL cuGraphDestroy(slcu_graph graph)
     return SLCU_SUCCESS;
 }
 
-CALL cuGetProcAddress_v2(const char *name, void **function, int version, uint64_t, int *status)
+CALL cuGetProcAddress_v2(const char *name, void **function, int version, uint64_t, unsigned *status)
 {
     static const struct {
         const char *name;
