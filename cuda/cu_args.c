@@ -178,9 +178,9 @@ sluice_status slc_check_tensor(sluice_context *context, const char *name,
                                int32_t types, struct slc_view *view)
 {
     sluice_status status = check_frame(context, name, tensor, (types & SLC_T_HOST) != 0);
-    view->host = tensor && on_host(tensor);
     if (status || (status = check_type(context, name, tensor, types, &view->type)))
         return status;
+    view->host = on_host(tensor);
     view->size = view->type == SLC_T_U8                                ? 1
                  : view->type == SLC_T_F16 || view->type == SLC_T_BF16 ? 2
                  : view->type == SLC_T_I64                             ? 8

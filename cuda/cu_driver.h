@@ -13,7 +13,16 @@ const struct slcu_driver *slc_driver(char *text, size_t text_size);
 /* The name of an error; never NULL. */
 const char *slc_error_name(const struct slcu_driver *driver, slcu_result error);
 
-enum slc_kernel { SLC_TOPK, SLC_REMAP, SLC_RECORD, SLC_ROUTE, SLC_SLOTS, SLC_KERNELS };
+enum slc_kernel {
+    SLC_TOPK,
+    SLC_REMAP,
+    SLC_RECORD,
+    SLC_ROUTE,
+    SLC_SLOTS,
+    SLC_TOPK_WIDE,
+    SLC_ROUTE_WIDE,
+    SLC_KERNELS
+};
 
 /* A device in use: its primary context, retained, and the kernels loaded into it. */
 struct slc_gpu {

@@ -39,7 +39,7 @@ static sluice_status read_stats(sluice_context *context, sluice_stats *stats)
     if (status ||
         (status = slc_check_struct(context, NULL, 0, "stats", stats, sizeof *stats, sizeof *stats)))
         return status;
-    uint64_t there[SLUICE_OP_COUNT + 1];
+    uint64_t there[SLUICE_OP_COUNT + 1] = {0};
     if ((status = read_there(context, there)))
         return status;
     const struct slc_tally *tally = &context->tally;

@@ -41,6 +41,8 @@ sluice_status slc_walk_launch(struct slc_walk *walk, enum slc_kernel kernel, voi
     struct slc_job *job = &walk->job;
     job->rows = walk->rows;
     job->rule = walk->layer->rule;
+    if (slc_wide(&job->rule) && !job->io.forced_ids.data)
+        kernel = kernel == SLC_TOPK ? SLC_TOPK_WIDE : kernel == SLC_ROUTE ? SLC_ROUTE_WIDE : kernel;
     struct grid grid = grid_of(job, kernel);
     if (grid.blocks == 0)
         return SLUICE_OK;

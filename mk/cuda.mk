@@ -1,5 +1,5 @@
-# The CUDA backend: kernels by nvcc to one fat binary with machine code and PTX for each architecture,
-# which is embedded; the host code is C. NVCC: the system's; else that of the wheels which
+# The CUDA backend: kernels by nvcc to one fat binary with machine code and PTX for each
+# architecture, which is embedded; the host code is C. NVCC: the system's; else that of the wheels which
 # `make cuda-wheels` puts below $(BUILD)/cuda (pinned together: another version of one of them does
 # not fit). Without either, nothing here is built.
 CUDA_WHEELS := $(BUILD)/cuda
@@ -49,7 +49,7 @@ $(BUILD)/hostgpu/libcuda.so.1: tests/cuda/host_gpu.cc tests/cuda/host_warp.h cud
 	$(call say,CXX)
 	$(Q)for f in $(CUDA_KERNELS); do echo "#include \"$$f\""; done >$(@D)/kernels.cc
 	$(Q)$(CXX) -std=c++17 -O2 -g -fPIC -shared -ffp-contract=off -pthread -I. -Wall -Wextra \
-	    -Wno-unused-function -include tests/cuda/host_warp.h $(CXXFLAGS) -o $@ \
+	    -Wno-unused-function -Wno-unknown-pragmas -include tests/cuda/host_warp.h $(CXXFLAGS) -o $@ \
 	    $(@D)/kernels.cc tests/cuda/host_gpu.cc
 
 $(BUILD)/cuda_differs: tests/cuda/cuda_differs.c plugin.h $(wildcard abi/ext/*.h) mk/cuda.mk

@@ -4,6 +4,8 @@
 #ifndef SLC_KERNEL_JOB_H
 #define SLC_KERNEL_JOB_H
 
+#include <stdbool.h>
+
 #include "../../src/core/choose.h"
 
 struct slc_floats {
@@ -46,6 +48,15 @@ struct slc_job {
 };
 
 enum { SLC_WARP = 32, SLC_MOST_WARPS = 8 };
+
+/* Does a rule suit the kernels that keep 256 columns in registers? */
+static inline bool slc_wide(const struct sl_rule *rule)
+{
+    bool runs = rule->groups <= SLC_WARP && (rule->groups & (rule->groups - 1)) == 0;
+    return rule->columns == 256 && rule->zero_experts == 0 && rule->score != SLUICE_SCORE_SOFTMAX &&
+           rule->shared_weight != SLUICE_SHARED_JOINT && rule->group_mode == SLUICE_GROUPS_LIMIT &&
+           runs;
+}
 
 /* Shared memory of one warp: x and the rank key of every column, a value of every group. */
 SL_INLINE int32_t slc_warp_bytes(int32_t columns)

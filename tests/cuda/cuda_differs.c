@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Two plugins, one on a device: are their outputs and counters equal to the bit? Random routers over
- * every field of the descriptor, random placements, logits with ties, NaN and infinities.
+ * Two plugins, one on a device: are their outputs and counters equal to the bit? Random routers
+ * over every field of the descriptor, random placements, logits with ties, NaN and infinities.
  *     cuda_differs CPU.so DEVICE.so ROWS [SEED] */
 #include <dlfcn.h>
 #include <math.h>
@@ -238,6 +238,18 @@ static sluice_router draw_router(void)
     r.shared = chance(60) ? 1 + below(4) : 0;
     r.shared_weight = r.shared ? below(3) : 0;
     r.shared_scale = chance(20) ? 0.5F : 0;
+    if (chance(30)) { /* DeepSeek-V3's family */
+        r.experts = 256;
+        r.zero_experts = 0;
+        r.score = 1 + below(2);
+        r.shared_weight = r.shared ? below(2) : 0;
+        r.groups = 1 << below(6);
+        r.group_mode = SLUICE_GROUPS_LIMIT;
+        r.top_k = chance(80) ? 8 : r.top_k;
+        r.keep_groups = (r.groups + 1) / 2;
+        if (r.keep_groups * (256 / r.groups) < r.top_k)
+            r.keep_groups = r.groups;
+    }
     return r;
 }
 

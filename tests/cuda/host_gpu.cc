@@ -24,6 +24,8 @@ void slc_remap(const struct slc_job job);
 void slc_record(const struct slc_job job);
 void slc_route(const struct slc_job job);
 void slc_slots(const struct slc_job job);
+void slc_topk_wide(const struct slc_job job);
+void slc_route_wide(const struct slc_job job);
 }
 
 typedef void kernel_fn(const struct slc_job);
@@ -176,7 +178,9 @@ static CUfunc_st kernels[] = {{"slc_topk", slc_topk},
                               {"slc_remap", slc_remap},
                               {"slc_record", slc_record},
                               {"slc_route", slc_route},
-                              {"slc_slots", slc_slots}};
+                              {"slc_slots", slc_slots},
+                              {"slc_topk_wide", slc_topk_wide},
+                              {"slc_route_wide", slc_route_wide}};
 
 static slcu_result work(slcu_stream stream, const std::function<void()> &what)
 {

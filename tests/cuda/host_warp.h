@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What a kernel's source takes from CUDA, for a C++ compiler: the kernels run on the CPU at its
- * own speed, each thread a fiber (host_gpu.cc). It shows whether the source computes what it should,
- * in seconds; races, memory and PTX itself are the stand-in's to check. */
+ * own speed, each thread a fiber (host_gpu.cc). It shows in seconds whether the source computes
+ * what it should; races, memory and PTX itself are the stand-in's to check. */
 #ifndef HOST_WARP_H
 #define HOST_WARP_H
 
