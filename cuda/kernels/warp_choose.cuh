@@ -250,8 +250,7 @@ SLC_DEVICE void slc_weigh(const struct slc_job *job, int64_t t, float joint, str
 }
 
 /* `scratch`: slc_warp_bytes of shared memory that are this warp's own. */
-SLC_DEVICE struct slc_row slc_choose(const struct slc_job *job, int64_t t, bool live,
-                                     void *scratch)
+SLC_DEVICE struct slc_row slc_choose(const struct slc_job *job, int64_t t, bool live, void *scratch)
 {
     const struct sl_rule *rule = &job->rule;
     struct slc_row row = {{-1, -1}, {0.0f, 0.0f}, 0.0f, 0.0f};

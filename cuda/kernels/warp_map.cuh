@@ -65,15 +65,14 @@ SLC_DEVICE void slc_map_choice(const struct slc_job *job, const struct slc_call 
     if (live) {
         copy = slc_copy(map, call, t, k, entry, &slot);
         if (copy < 0 && id != -1)
-            atomicAdd((unsigned long long *)(entry == (uint32_t)map->experts ? job->rejected
-                                                                             : job->dead),
-                      1ULL);
+            atomicAdd(
+                (unsigned long long *)(entry == (uint32_t)map->experts ? job->rejected : job->dead),
+                1ULL);
     }
     if (job->dispatch_ids.data)
         slc_put_id(&job->dispatch_ids, t, k, slot);
     if (job->dispatch_weights.data)
-        job->dispatch_weights.data[t * job->dispatch_weights.stride + k] =
-            copy < 0 ? 0.0f : weight;
+        job->dispatch_weights.data[t * job->dispatch_weights.stride + k] = copy < 0 ? 0.0f : weight;
     if (job->recorder_ids.data)
         slc_put_id(&job->recorder_ids, t, k, copy);
     if (job->counters && copy >= 0)

@@ -142,8 +142,8 @@ SLC_DEVICE void slc_rank_wide(const struct slc_job *job, int64_t t, const float 
     for (int32_t i = 0; i < SLC_EACH; i++) {
         x[i] = sl_column_x(rule, x[i], b[i]);
         float add = rule->bias_use == SLUICE_BIAS_LOGIT ? 0.0f : b[i];
-        float s = rule->bias_use == SLUICE_BIAS_SCORE || limits ? sl_score_of(rule, x[i], 0, 0)
-                                                                : 0.0f;
+        float s =
+            rule->bias_use == SLUICE_BIAS_SCORE || limits ? sl_score_of(rule, x[i], 0, 0) : 0.0f;
         float v = (rule->bias_use == SLUICE_BIAS_SCORE ? s : x[i]) + add;
         bool usable = x[i] >= -FLT_MAX;
         u[i] = s + add;
@@ -168,7 +168,7 @@ SLC_DEVICE struct slc_row slc_choose_wide(const struct slc_job *job, int64_t t, 
         return row;
     if (sl_row_bias(rule, io, t, &bias))
         slc_rank_wide(job, t, bias, &row);
-    /* The chosen logits are read again: cheaper than to carry them along. */
+        /* The chosen logits are read again: cheaper than to carry them along. */
 #pragma unroll
     for (int32_t i = 0; i < 2; i++) {
         int32_t id = row.id[i];
