@@ -12,9 +12,9 @@ CUDA_SRC := $(wildcard cuda/*.c)
 CUDA_KERNELS := $(wildcard cuda/kernels/*.cu)
 CUDA_LIB := $(if $(NVCC),$(BUILD)/libsluice_cuda.so)
 CUDA_CODE := $(foreach a,$(CUDA_ARCHS),-gencode arch=compute_$(a),code=[sm_$(a),compute_$(a)])
-# No contraction: fma is written where it is meant. PTX stays plain, so that it can be taken out.
+# No contraction: fma is written where it is meant. LZ4, so that PTX can be taken out.
 NVCC_FLAGS := --fmad=false --ftz=false --prec-div=true --prec-sqrt=true -Werror all-warnings \
-              --compress-mode=none $(NVCCFLAGS)
+              --compress-mode=speed $(NVCCFLAGS)
 
 .PHONY: cuda cuda-wheels
 cuda: $(CUDA_LIB)
