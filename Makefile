@@ -135,6 +135,7 @@ include mk/hosts.mk
 include mk/mpi.mk
 include mk/hot.mk
 include mk/fuzz.mk
+include mk/cuda.mk
 
 demo:
 	@$(MAKE) --no-print-directory -j2 lib tool

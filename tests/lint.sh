@@ -41,6 +41,8 @@ judge "includes against the direction of the house" "$(
     {
         printf '%s\n' "$ours" | grep '^src/core/' | xargs -r grep -nE '#include "(cpu|comm|host|tool|\.\./(cpu|comm|host|tool))'
         printf '%s\n' "$ours" | grep '^src/cpu/' | xargs -r grep -nE '#include "(\.\./)?(comm|host|tool)'
+        printf '%s\n' "$ours" | grep '^cuda/' | xargs -r grep -nE '#include "(\.\./)*src/(cpu|comm|host|tool)'
+        printf '%s\n' "$ours" | grep -E '^src/' | xargs -r grep -nE '#include "(\.\./)*cuda/'
         printf '%s\n' "$ours" | grep '^src/comm/' | xargs -r grep -nE '#include "(\.\./)?(core|cpu|host|tool)/'
         printf '%s\n' "$ours" | grep '^src/host/' | xargs -r grep -nE '#include "(\.\./)?(core|cpu|comm|tool)/'
         printf '%s\n' "$ours" | grep '^src/tool/' | xargs -r grep -nE '#include "(\.\./)?(core|cpu)/'
@@ -64,7 +66,7 @@ tidy() {
     fi
 }
 export -f tidy
-files=$(printf '%s\n' "$ours" | grep -E '^(src|abi/conformance)/.*\.c$')
+files=$(printf '%s\n' "$ours" | grep -E '^(src|abi/conformance|cuda)/.*\.c$')
 # comm_mpi needs mpi.h.
 command -v mpicc >/dev/null || files=$(printf '%s\n' "$files" | grep -v '/comm_mpi.*\.c$')
 export CPATH=${CPATH:-}$(command -v mpicc >/dev/null && mpicc --showme:incdirs 2>/dev/null | tr ' ' ':' | sed 's/^/:/')

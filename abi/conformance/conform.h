@@ -181,7 +181,10 @@ void cf_setup(struct cf_setup *setup, int32_t layers, int32_t experts, int32_t t
 /* This rank of `size`, without callbacks. */
 void cf_setup_rank(struct cf_setup *setup, int32_t rank, int32_t size);
 void cf_setup_comm(struct cf_setup *setup, const sluice_comm *comm);
+/* The case is not run where the plugin does not serve what the config asks for: a use, or a policy
+ * that is not the default. */
 sluice_context *cf_open(struct cf_setup *setup);
+void cf_served(const sluice_config *config, sluice_status status, const char *text);
 sluice_context *cf_open_simple(int32_t experts, int32_t top_k, int32_t shared);
 
 void cf_set_placement(sluice_context *context, int32_t layer, const int32_t *map, int64_t count);

@@ -209,7 +209,9 @@ static void query(const void *what)
     CHECK_EQ(without.fixed_rows, 0, "rows of fixed dispatch without USE_FIXED");
     setup.config.uses = SLUICE_USE_FIXED;
     setup.config.transport = &setup.transport;
-    EXPECT_TEXT("", cf_api->open(&setup.config, &context, text, sizeof text), SLUICE_OK, NULL);
+    status = cf_api->open(&setup.config, &context, text, sizeof text);
+    cf_served(&setup.config, status, text);
+    EXPECT_TEXT(text, status, SLUICE_OK, NULL);
     CHECK(setup.needs.fixed_rows >= (int64_t)256 * 5,
           "fixed dispatch of 256 tokens, 5 columns, needs %lld rows",
           (long long)setup.needs.fixed_rows);

@@ -100,6 +100,7 @@ static void config_rank(int32_t rank, int32_t size, const sluice_comm *comm, con
     sluice_context *context = NULL;
     char text[512] = "";
     sluice_status status = cf_api->open(&setup.config, &context, text, sizeof text);
+    cf_served(&setup.config, status, text);
     EXPECT_TEXT(text, status, SLUICE_MISMATCH, "rank");
     CHECK(!context, "a failed open left a context");
 }

@@ -71,11 +71,19 @@ void cf_setup_comm(struct cf_setup *setup, const sluice_comm *comm)
     setup->config.comm = &setup->comm;
 }
 
+void cf_served(const sluice_config *config, sluice_status status, const char *text)
+{
+    if (status == SLUICE_UNSUPPORTED && (config->uses || config->copy_policy ||
+                                         config->shared_policy || config->flags & SLUICE_OPEN_JOIN))
+        cf_skip("not served: %s", text);
+}
+
 sluice_context *cf_open(struct cf_setup *setup)
 {
     sluice_context *context = NULL;
     char text[512] = "";
     sluice_status status = cf_api->open(&setup->config, &context, text, sizeof text);
+    cf_served(&setup->config, status, text);
     CHECK(status == SLUICE_OK, "open gave %s: %s", cf_status_name(status), text);
     CHECK(context, "open gave OK and no context");
     return context;

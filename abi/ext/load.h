@@ -89,7 +89,8 @@ typedef struct sluice_load_api {
 
     /* For engines whose own transport counts rows by local slot, shared rows among them: adds the
      * first N entries to this rank's N counters and drops the F shared ones. Use this or record,
-     * never both: every choice would count twice. Negative entries are INVALID. [hot] [capture] */
+     * never both: every choice would count twice. Where an entry is negative nothing is added: on
+     * the CPU it is INVALID, a device counts it as rejected. [hot] [capture] */
     sluice_status (*add_slots)(sluice_context *context, const sluice_load_slots *args);
 
     /* Counts by logical expert since the last reset, each through the placement it was made under,

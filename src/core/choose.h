@@ -6,6 +6,7 @@
 #define SL_CHOOSE_H
 
 #include "rule.h"
+#include "sl_inline.h"
 
 /* Rows of one choose call, so that what it writes stays in the first cache level. */
 enum { SL_BLOCK_ROWS = 32 };
@@ -19,7 +20,7 @@ struct sl_ids {
     int32_t wide;   /* 1: int64 */
 };
 
-static inline int64_t sl_id_at(const struct sl_ids *ids, int64_t row, int64_t column)
+SL_INLINE int64_t sl_id_at(const struct sl_ids *ids, int64_t row, int64_t column)
 {
     int64_t at = row * ids->stride + column;
     return ids->wide ? ((const int64_t *)ids->data)[at] : ((const int32_t *)ids->data)[at];

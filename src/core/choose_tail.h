@@ -28,8 +28,8 @@ struct sl_row_out {
     float *zero;
 };
 
-static inline struct sl_row_out sl_row_of(const struct sl_rule *rule, const struct sl_choices *out,
-                                          int32_t i)
+SL_INLINE struct sl_row_out sl_row_of(const struct sl_rule *rule, const struct sl_choices *out,
+                                      int32_t i)
 {
     struct sl_row_out row = {out->ids + (int64_t)i * rule->top_k,
                              out->weights + (int64_t)i * rule->top_k, NULL, NULL};
@@ -41,7 +41,7 @@ static inline struct sl_row_out sl_row_of(const struct sl_rule *rule, const stru
 }
 
 /* Element `at` of a tensor of type SL_F32, SL_F16 or SL_BF16. */
-static inline float sl_float_at(const void *data, int32_t type, int64_t at)
+SL_INLINE float sl_float_at(const void *data, int32_t type, int64_t at)
 {
     if (type == SL_F32)
         return ((const float *)data)[at];
@@ -49,14 +49,14 @@ static inline float sl_float_at(const void *data, int32_t type, int64_t at)
     return type == SL_F16 ? sl_f16_to_f32(half) : sl_bf16_to_f32(half);
 }
 
-static inline bool sl_row_live(const struct sl_choose_io *io, int64_t t)
+SL_INLINE bool sl_row_live(const struct sl_choose_io *io, int64_t t)
 {
     return t < io->valid_rows && (!io->row_valid || io->row_valid[t]);
 }
 
 /* The row of the bias; NULL without one. False where bias_row is out of range. */
-static inline bool sl_row_bias(const struct sl_rule *rule, const struct sl_choose_io *io, int64_t t,
-                               const float **bias)
+SL_INLINE bool sl_row_bias(const struct sl_rule *rule, const struct sl_choose_io *io, int64_t t,
+                           const float **bias)
 {
     *bias = NULL;
     if (rule->bias_use == SLUICE_BIAS_NONE)
@@ -70,7 +70,7 @@ static inline bool sl_row_bias(const struct sl_rule *rule, const struct sl_choos
 
 /* x of a logit, before the bias. Taken as FLT_MAX: +inf, and what the scale makes +inf. NaN and
  * -inf become -inf. */
-static inline float sl_logit_x(const struct sl_rule *rule, float logit)
+SL_INLINE float sl_logit_x(const struct sl_rule *rule, float logit)
 {
     float x = FLT_MAX < logit ? FLT_MAX : logit;
     x = x * rule->logit_scale;
@@ -81,7 +81,7 @@ static inline float sl_logit_x(const struct sl_rule *rule, float logit)
 }
 
 /* x of a column; `bias` is used where bias_use is LOGIT. A sum of NaN or -inf becomes -inf too. */
-static inline float sl_column_x(const struct sl_rule *rule, float logit, float bias)
+SL_INLINE float sl_column_x(const struct sl_rule *rule, float logit, float bias)
 {
     float x = sl_logit_x(rule, logit);
     if (rule->bias_use == SLUICE_BIAS_LOGIT) {
@@ -92,7 +92,7 @@ static inline float sl_column_x(const struct sl_rule *rule, float logit, float b
 }
 
 /* The score of one column; max and sum are of the softmax. */
-static inline float sl_score_of(const struct sl_rule *rule, float x, float max, float sum)
+SL_INLINE float sl_score_of(const struct sl_rule *rule, float x, float max, float sum)
 {
     if (rule->score == SLUICE_SCORE_SIGMOID)
         return sl_sigmoid(x);
@@ -102,8 +102,8 @@ static inline float sl_score_of(const struct sl_rule *rule, float x, float max, 
 }
 
 /* JOINT: x of the shared columns; they have no bias. */
-static inline void sl_joint_x(const struct sl_rule *rule, const struct sl_choose_io *io, int64_t t,
-                              float *x)
+SL_INLINE void sl_joint_x(const struct sl_rule *rule, const struct sl_choose_io *io, int64_t t,
+                          float *x)
 {
     for (int32_t j = 0; j < rule->shared; j++) {
         int64_t at = t * io->shared_stride + (io->shared_columns > 1 ? j : 0);
@@ -111,14 +111,14 @@ static inline void sl_joint_x(const struct sl_rule *rule, const struct sl_choose
     }
 }
 
-static inline float sl_joint_max(const struct sl_rule *rule, const float *x, float max)
+SL_INLINE float sl_joint_max(const struct sl_rule *rule, const float *x, float max)
 {
     for (int32_t j = 0; j < rule->shared; j++)
         max = x[j] > max ? x[j] : max;
     return max;
 }
 
-static inline float sl_joint_sum(const struct sl_rule *rule, const float *x, float max, float sum)
+SL_INLINE float sl_joint_sum(const struct sl_rule *rule, const float *x, float max, float sum)
 {
     for (int32_t j = 0; j < rule->shared; j++)
         sum = sum + sl_exp(x[j] - max);
@@ -126,7 +126,7 @@ static inline float sl_joint_sum(const struct sl_rule *rule, const float *x, flo
 }
 
 /* x becomes s. */
-static inline void sl_joint_scores(const struct sl_rule *rule, float *x, float max, float sum)
+SL_INLINE void sl_joint_scores(const struct sl_rule *rule, float *x, float max, float sum)
 {
     for (int32_t j = 0; j < rule->shared; j++)
         x[j] = sl_score_of(rule, x[j], max, sum);
@@ -134,8 +134,8 @@ static inline void sl_joint_scores(const struct sl_rule *rule, float *x, float m
 
 /* The K forced ids of a row; -1 for an id or a row of the table out of range. A choice whose x is
  * -inf is none either: that is the caller's to see. */
-static inline void sl_forced(const struct sl_rule *rule, const struct sl_choose_io *io, int64_t t,
-                             int32_t *ids)
+SL_INLINE void sl_forced(const struct sl_rule *rule, const struct sl_choose_io *io, int64_t t,
+                         int32_t *ids)
 {
     int64_t row = io->forced_row.data ? sl_id_at(&io->forced_row, t, 0) : t;
     bool inside = row >= 0 && row < io->forced_rows;
@@ -145,7 +145,7 @@ static inline void sl_forced(const struct sl_rule *rule, const struct sl_choose_
     }
 }
 
-static inline void sl_tail_padding(const struct sl_rule *rule, struct sl_row_out row)
+SL_INLINE void sl_tail_padding(const struct sl_rule *rule, struct sl_row_out row)
 {
     for (int32_t k = 0; k < rule->top_k; k++) {
         row.ids[k] = -1;
@@ -159,14 +159,14 @@ static inline void sl_tail_padding(const struct sl_rule *rule, struct sl_row_out
 }
 
 /* The bits of NaN depend on the instruction that made it: here it has neither sign nor payload. */
-static inline float sl_plain_nan(float x)
+SL_INLINE float sl_plain_nan(float x)
 {
     return isnan(x) ? NAN : x;
 }
 
 /* A sigmoid gate of its own for each shared expert, or one for all. */
-static inline void sl_shared_gates(const struct sl_rule *rule, const struct sl_choose_io *io,
-                                   int64_t t, float *shared)
+SL_INLINE void sl_shared_gates(const struct sl_rule *rule, const struct sl_choose_io *io, int64_t t,
+                               float *shared)
 {
     for (int32_t j = 0; j < rule->shared; j++) {
         int64_t at = t * io->shared_stride + (io->shared_columns > 1 ? j : 0);
@@ -176,7 +176,7 @@ static inline void sl_shared_gates(const struct sl_rule *rule, const struct sl_c
 }
 
 /* zero_weight, and its columns become -1. */
-static inline void sl_zero_experts(const struct sl_rule *rule, struct sl_row_out row)
+SL_INLINE void sl_zero_experts(const struct sl_rule *rule, struct sl_row_out row)
 {
     float part[SL_MAX_K];
     for (int32_t k = 0; k < rule->top_k; k++) {
@@ -191,8 +191,8 @@ static inline void sl_zero_experts(const struct sl_rule *rule, struct sl_row_out
 
 /* row.weights holds s on entry, w on return; `joint` is the shared columns' s with JOINT, else
  * unread. */
-static inline void sl_tail(const struct sl_rule *rule, const struct sl_choose_io *io, int64_t t,
-                           const float *joint, struct sl_row_out row)
+SL_INLINE void sl_tail(const struct sl_rule *rule, const struct sl_choose_io *io, int64_t t,
+                       const float *joint, struct sl_row_out row)
 {
     const int32_t top_k = rule->top_k;
     const bool is_joint = rule->shared_weight == SLUICE_SHARED_JOINT;
@@ -223,8 +223,8 @@ static inline void sl_tail(const struct sl_rule *rule, const struct sl_choose_io
 }
 
 /* A row that is not padding and whose every expert's logit is as NaN. */
-static inline void sl_tail_none(const struct sl_rule *rule, const struct sl_choose_io *io,
-                                int64_t t, struct sl_row_out row)
+SL_INLINE void sl_tail_none(const struct sl_rule *rule, const struct sl_choose_io *io, int64_t t,
+                            struct sl_row_out row)
 {
     float joint[SL_MAX_SHARED];
     if (rule->shared_weight == SLUICE_SHARED_JOINT) {

@@ -4,13 +4,15 @@
 #ifndef SL_PHILOX_H
 #define SL_PHILOX_H
 
+#include "sl_inline.h"
+
 #include <stdint.h>
 
 struct sl_philox {
     uint32_t word[4];
 };
 
-static inline struct sl_philox sl_philox(uint64_t key, uint64_t low, uint64_t high)
+SL_INLINE struct sl_philox sl_philox(uint64_t key, uint64_t low, uint64_t high)
 {
     uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
     struct sl_philox c = {
@@ -28,7 +30,7 @@ static inline struct sl_philox sl_philox(uint64_t key, uint64_t low, uint64_t hi
 }
 
 /* A number in [0, n) from 32 random bits; n < 2^16 keeps the bias below 2^-16. */
-static inline uint32_t sl_below(uint32_t bits, uint32_t n)
+SL_INLINE uint32_t sl_below(uint32_t bits, uint32_t n)
 {
     return (uint32_t)((uint64_t)bits * n >> 32);
 }

@@ -4,10 +4,12 @@
 #ifndef SL_HALF_H
 #define SL_HALF_H
 
+#include "sl_inline.h"
+
 #include <stdint.h>
 #include <string.h>
 
-static inline float sl_bf16_to_f32(uint16_t half)
+SL_INLINE float sl_bf16_to_f32(uint16_t half)
 {
     uint32_t bits = (uint32_t)half << 16;
     float x;
@@ -15,7 +17,7 @@ static inline float sl_bf16_to_f32(uint16_t half)
     return x;
 }
 
-static inline uint16_t sl_f32_to_bf16(float x)
+SL_INLINE uint16_t sl_f32_to_bf16(float x)
 {
     uint32_t bits;
     memcpy(&bits, &x, sizeof bits);
@@ -24,7 +26,7 @@ static inline uint16_t sl_f32_to_bf16(float x)
     return (uint16_t)((bits + 0x7FFFU + ((bits >> 16) & 1U)) >> 16);
 }
 
-static inline float sl_f16_to_f32(uint16_t half)
+SL_INLINE float sl_f16_to_f32(uint16_t half)
 {
     uint32_t sign = (uint32_t)(half & 0x8000U) << 16;
     uint32_t exponent = (half >> 10) & 0x1FU;
@@ -45,7 +47,7 @@ static inline float sl_f16_to_f32(uint16_t half)
     return x;
 }
 
-static inline uint16_t sl_f32_to_f16(float x)
+SL_INLINE uint16_t sl_f32_to_f16(float x)
 {
     uint32_t bits;
     memcpy(&bits, &x, sizeof bits);

@@ -18,6 +18,8 @@
 #ifndef SL_MATH_H
 #define SL_MATH_H
 
+#include "sl_inline.h"
+
 #include <float.h>
 #include <math.h>
 #include <stdint.h>
@@ -51,14 +53,14 @@
 #define SL_TANH_3 0x1.58048ep-6f
 #define SL_TANH_4 (-0x1.8f8de4p-8f)
 
-static inline int32_t sl_float_bits(float x)
+SL_INLINE int32_t sl_float_bits(float x)
 {
     int32_t bits;
     memcpy(&bits, &x, sizeof bits);
     return bits;
 }
 
-static inline float sl_bits_float(int32_t bits)
+SL_INLINE float sl_bits_float(int32_t bits)
 {
     float x;
     memcpy(&x, &bits, sizeof x);
@@ -66,7 +68,7 @@ static inline float sl_bits_float(int32_t bits)
 }
 
 /* x, or the nearer end; NaN stays NaN. */
-static inline float sl_clamp(float x, float least, float most)
+SL_INLINE float sl_clamp(float x, float least, float most)
 {
     x = least > x ? least : x;
     return most < x ? most : x;
@@ -74,7 +76,7 @@ static inline float sl_clamp(float x, float least, float most)
 
 /* exp(x), all x: 0 for -inf, inf for large x, subnormal results rounded once. 2^n is applied in two
  * factors because n goes from -150 to 128: the first product is exact (vscalefps does the same). */
-static inline float sl_exp(float x)
+SL_INLINE float sl_exp(float x)
 {
     x = sl_clamp(x, SL_EXP_LEAST, SL_EXP_MOST);
     float t = fmaf(x, SL_LOG2E, SL_ROUNDER);
@@ -97,7 +99,7 @@ static inline float sl_exp(float x)
 }
 
 /* log(1 + u) for 0 <= u <= 1; relative accuracy down to the smallest u. */
-static inline float sl_log1p(float u)
+SL_INLINE float sl_log1p(float u)
 {
     float s = u / (2.0f + u);
     float z = s * s;
@@ -112,7 +114,7 @@ static inline float sl_log1p(float u)
     return u - m;
 }
 
-static inline float sl_tanh(float x)
+SL_INLINE float sl_tanh(float x)
 {
     int32_t sign = sl_float_bits(x) & INT32_MIN;
     float a = sl_bits_float(sl_float_bits(x) & INT32_MAX);
@@ -132,7 +134,7 @@ static inline float sl_tanh(float x)
 }
 
 /* 0 below about -88.7, where exp(-x) is inf. */
-static inline float sl_sigmoid(float x)
+SL_INLINE float sl_sigmoid(float x)
 {
     float e = sl_exp(-x);
     e = 1.0f + e;
@@ -140,7 +142,7 @@ static inline float sl_sigmoid(float x)
 }
 
 /* sqrt(log(1 + exp(x))) */
-static inline float sl_sqrt_softplus(float x)
+SL_INLINE float sl_sqrt_softplus(float x)
 {
     float a = sl_bits_float(sl_float_bits(x) & INT32_MAX);
     float u = sl_exp(-a);
@@ -151,7 +153,7 @@ static inline float sl_sqrt_softplus(float x)
 }
 
 /* cap * tanh(x / cap) */
-static inline float sl_soft_cap(float x, float cap)
+SL_INLINE float sl_soft_cap(float x, float cap)
 {
     float y = x / cap;
     y = sl_tanh(y);
@@ -160,7 +162,7 @@ static inline float sl_soft_cap(float x, float cap)
 
 enum { SL_LANES = 16 };
 
-static inline float sl_sum(const float *x, int32_t n)
+SL_INLINE float sl_sum(const float *x, int32_t n)
 {
     float lane[SL_LANES];
     for (int32_t j = 0; j < SL_LANES; j++)

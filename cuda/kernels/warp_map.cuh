@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * From a row's choices to copies, slots and counters, a warp to a row: what sl_remap_block and
+ * sl_count_ids of src/core do for a block. */
+#ifndef SLC_WARP_MAP_CUH
+#define SLC_WARP_MAP_CUH
+
+#include "warp_choose.cuh"
+
+SLC_DEVICE uint32_t slc_modulo(uint64_t a, uint32_t n)
+{
+    return a >> 32 ? (uint32_t)(a % n) : (uint32_t)a % n;
+}
+
+/* The word of Philox that column k draws. */
+SLC_DEVICE uint32_t slc_draw(const struct slc_map *map, uint64_t row, uint64_t step, int32_t k)
+{
+    uint64_t part = (uint64_t)(uint32_t)map->layer << 4 | (uint64_t)k / 4;
+    struct sl_philox draw = sl_philox(map->seed ^ part << 32, row, step);
+    uint32_t low = k & 1 ? draw.word[1] : draw.word[0];
+    uint32_t high = k & 1 ? draw.word[3] : draw.word[2];
+    return k & 2 ? high : low;
+}
+
+/* Numbers of a call that every row uses. */
+struct slc_call {
+    uint64_t row_base, step;
+};
+
+SLC_DEVICE struct slc_call slc_call_of(const struct slc_job *job)
+{
+    int64_t counted = job->map.calls && !job->map.step_given
+                          ? *(volatile const int64_t *)job->map.calls
+                          : job->map.step;
+    struct slc_call call = {(uint64_t)slc_scalar(&job->row_base, job->map.row_base),
+                            (uint64_t)slc_scalar(&job->step, counted)};
+    return call;
+}
+
+/* The copy that column k takes for expert `entry`, -1: none lives; its slot. */
+SLC_DEVICE int32_t slc_copy(const struct slc_map *map, const struct slc_call *call, int64_t t,
+                            int32_t k, uint32_t entry, int32_t *slot)
+{
+    if (!map->by_row && !map->random) {
+        *slot = map->chosen_slot[entry];
+        return map->chosen[entry];
+    }
+    uint64_t row = call->row_base + (uint64_t)t;
+    int32_t start = map->start[entry];
+    uint32_t count = (uint32_t)(map->start[entry + 1] - start), number = 0;
+    if (count > 1)
+        number = map->by_row ? slc_modulo(row, count)
+                             : sl_below(slc_draw(map, row, call->step, k), count);
+    int32_t copy = count ? map->copies[start + (int32_t)number] : -1;
+    *slot = count ? copy + copy / map->slots * map->shared : -1;
+    return copy;
+}
+
+/* One routed column. */
+SLC_DEVICE void slc_map_choice(const struct slc_job *job, const struct slc_call *call, int64_t t,
+                               bool live, int32_t k, int32_t id, float weight)
+{
+    const struct slc_map *map = &job->map;
+    uint32_t entry = (uint32_t)id < (uint32_t)map->experts ? (uint32_t)id : (uint32_t)map->experts;
+    int32_t slot = -1, copy = -1;
+    if (live) {
+        copy = slc_copy(map, call, t, k, entry, &slot);
+        if (copy < 0 && id != -1)
+            atomicAdd(
+                (unsigned long long *)(entry == (uint32_t)map->experts ? job->rejected : job->dead),
+                1ULL);
+    }
+    if (job->dispatch_ids.data)
+        slc_put_id(&job->dispatch_ids, t, k, slot);
+    if (job->dispatch_weights.data)
+        job->dispatch_weights.data[t * job->dispatch_weights.stride + k] = copy < 0 ? 0.0f : weight;
+    if (job->recorder_ids.data)
+        slc_put_id(&job->recorder_ids, t, k, copy);
+    if (job->counters && copy >= 0)
+        atomicAdd((unsigned long long *)&job->counters[copy], 1ULL);
+}
+
+/* The shared columns and zero_weight_here. has_shared: row->shared is used, else the constant. */
+SLC_DEVICE void slc_map_shared(const struct slc_job *job, const struct slc_call *call, int64_t t,
+                               bool live, bool has_shared, const struct slc_row *row)
+{
+    const struct slc_map *map = &job->map;
+    int32_t home = map->rank, j = slc_lane();
+    if (map->by_row)
+        home = map->living_ranks[slc_modulo(call->row_base + (uint64_t)t, (uint32_t)map->living)];
+    if (j < map->shared && job->dispatch_ids.data)
+        slc_put_id(&job->dispatch_ids, t, job->rule.top_k + j,
+                   live ? home * map->local + map->slots + j : -1);
+    if (j < map->shared && job->dispatch_weights.data) {
+        float weight = has_shared ? row->shared / map->shared_divisor : map->shared_constant;
+        job->dispatch_weights.data[t * job->dispatch_weights.stride + job->rule.top_k + j] =
+            live ? weight : 0.0f;
+    }
+    if (j == 0 && job->zero_here.data)
+        job->zero_here.data[t * job->zero_here.stride] = home == map->rank ? row->zero : 0.0f;
+}
+
+SLC_DEVICE void slc_map_row(const struct slc_job *job, const struct slc_call *call, int64_t t,
+                            bool live, bool has_shared, const struct slc_row *row)
+{
+    if (slc_lane() < job->rule.top_k)
+        slc_map_choice(job, call, t, live, slc_lane(), row->id[0], row->w[0]);
+    if (slc_lane() + SLC_WARP < job->rule.top_k)
+        slc_map_choice(job, call, t, live, slc_lane() + SLC_WARP, row->id[1], row->w[1]);
+    if (job->map.shared > 0 || job->zero_here.data)
+        slc_map_shared(job, call, t, live, has_shared, row);
+}
+
+/* Ends a launch that may draw: the last block counts the call. Every thread comes here. */
+SLC_DEVICE void slc_call_done(const struct slc_map *map)
+{
+    if (!map->calls)
+        return;
+    __syncthreads();
+    if (threadIdx.x != 0)
+        return;
+    __threadfence();
+    if (atomicAdd(map->done, 1U) + 1U != gridDim.x)
+        return;
+    *(volatile uint32_t *)map->done = 0;
+    *(volatile int64_t *)map->calls = *(volatile int64_t *)map->calls + 1;
+}
+
+#endif

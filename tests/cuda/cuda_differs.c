@@ -1,0 +1,474 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Two plugins, one on a device: are their outputs and counters equal to the bit? Random routers
+ * over every field of the descriptor, random placements, logits with ties, NaN and infinities.
+ *     cuda_differs CPU.so DEVICE.so ROWS [SEED] */
+#include <dlfcn.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../abi/ext/device.h"
+#include "../../abi/ext/load.h"
+#include "../../abi/ext/placement.h"
+#include "../../abi/ext/route.h"
+#include "../../abi/ext/stats.h"
+
+enum { MOST_TENSORS = 32, CPU = 0, THERE = 1 };
+
+static uint64_t state;
+
+static uint64_t next(void)
+{
+    uint64_t z = state += 0x9E3779B97F4A7C15U; /* splitmix64 */
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9U;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EBU;
+    return z ^ (z >> 31);
+}
+
+static int32_t below(int32_t n)
+{
+    return (int32_t)(next() % (uint64_t)n);
+}
+
+static bool chance(int32_t percent)
+{
+    return below(100) < percent;
+}
+
+static float normal(void)
+{
+    double sum = 0;
+    for (int i = 0; i < 12; i++)
+        sum += (double)(next() >> 11) * 0x1p-53;
+    return (float)(sum - 6);
+}
+
+/* ----------------------------------------------------------------------------- both plugins */
+
+struct side {
+    const sluice_api *api;
+    const sluice_device_api *memory;
+    sluice_device device;
+    sluice_context *context;
+};
+
+static struct side sides[2];
+
+static _Noreturn void stop(const char *what, const char *why)
+{
+    printf("%s: %s\n0 passed, 1 failed\n", what, why);
+    exit(1);
+}
+
+static void load(struct side *side, const char *path)
+{
+    void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    if (!library)
+        stop(path, dlerror());
+    const sluice_api *(*get)(uint32_t);
+    void *found = dlsym(library, SLUICE_ENTRY);
+    memcpy(&get, &found, sizeof found);
+    side->api = get(SLUICE_ABI_MAJOR);
+    side->memory = side->api->extension(SLUICE_EXT_DEVICE);
+    int32_t count = 0;
+    char text[256] = "";
+    if (side->memory->count(&count, &side->device, text, sizeof text) || count == 0)
+        stop(path, text);
+}
+
+/* A tensor on both sides, with the same contents to begin with. */
+struct pair {
+    sluice_tensor t[2];
+    int64_t shape[2], strides[2];
+    size_t bytes;
+    void *host;
+};
+
+static struct pair pairs[MOST_TENSORS];
+static int used;
+
+static struct pair *make(sluice_dtype type, int64_t rows, int64_t columns, bool gap)
+{
+    struct pair *pair = &pairs[used++];
+    memset(pair, 0, sizeof *pair);
+    int64_t stride = (columns ? columns : 1) + (gap && columns ? 3 : 0);
+    pair->shape[0] = rows;
+    pair->shape[1] = columns;
+    pair->strides[0] = stride;
+    pair->strides[1] = 1;
+    pair->bytes = (size_t)(rows * stride) * type.bits / 8;
+    pair->host = calloc(1, pair->bytes + 1);
+    for (int s = 0; s < 2; s++) {
+        pair->t[s] = (sluice_tensor){.device = sides[s].device,
+                                     .ndim = columns ? 2 : 1,
+                                     .dtype = type,
+                                     .shape = pair->shape,
+                                     .strides = pair->strides};
+        if (sides[s].memory->alloc(sides[s].device, pair->bytes + 1, &pair->t[s].data))
+            stop("alloc", "no memory");
+    }
+    return pair;
+}
+
+static void push(const struct pair *pair)
+{
+    for (int s = 0; s < 2; s++) {
+        (void)sides[s].memory->copy(sides[s].device, pair->t[s].data, pair->host, pair->bytes,
+                                    NULL);
+        (void)sides[s].memory->wait(sides[s].device, NULL);
+    }
+}
+
+static bool same(const struct pair *pair)
+{
+    void *other = malloc(pair->bytes + 1);
+    (void)sides[THERE].memory->copy(sides[THERE].device, other, pair->t[THERE].data, pair->bytes,
+                                    NULL);
+    (void)sides[THERE].memory->wait(sides[THERE].device, NULL);
+    bool equal = memcmp(pair->t[CPU].data, other, pair->bytes) == 0;
+    free(other);
+    return equal;
+}
+
+static void release(void)
+{
+    for (; used > 0; used--) {
+        free(pairs[used - 1].host);
+        for (int s = 0; s < 2; s++)
+            sides[s].memory->free(sides[s].device, pairs[used - 1].t[s].data);
+    }
+}
+
+/* ----------------------------------------------------------------------------- what is drawn */
+
+static const sluice_dtype F32 = {SLUICE_FLOAT, 32, 1}, F16 = {SLUICE_FLOAT, 16, 1},
+                          BF16 = {SLUICE_BFLOAT, 16, 1}, I32 = {SLUICE_INT, 32, 1},
+                          I64 = {SLUICE_INT, 64, 1}, U8 = {SLUICE_UINT, 8, 1};
+
+static sluice_dtype any_float(void)
+{
+    int32_t which = below(3);
+    return which == 0 ? F32 : which == 1 ? F16 : BF16;
+}
+
+static sluice_dtype any_id(void)
+{
+    return chance(50) ? I32 : I64;
+}
+
+static float any_value(int32_t style, float spread)
+{
+    if (chance(2))
+        return chance(50) ? NAN : chance(50) ? INFINITY : -INFINITY;
+    float value = normal() * spread;
+    return style == 0 ? value : rintf(value * 2) / 2; /* ties */
+}
+
+static void fill_floats(struct pair *pair, float spread)
+{
+    int32_t style = below(2);
+    int64_t count = (int64_t)(pair->bytes * 8 / pair->t[0].dtype.bits);
+    for (int64_t i = 0; i < count; i++) {
+        float value = any_value(style, spread);
+        uint32_t bits;
+        memcpy(&bits, &value, sizeof bits);
+        if (pair->t[0].dtype.bits == 32)
+            ((float *)pair->host)[i] = value;
+        else if (pair->t[0].dtype.code == SLUICE_BFLOAT)
+            ((uint16_t *)pair->host)[i] = (uint16_t)(bits >> 16);
+        else /* any bits will do: subnormals, infinities and NaN are among them */
+            ((uint16_t *)pair->host)[i] =
+                chance(90) ? (uint16_t)((bits >> 16 & 0x8000U) | (0x3000U + (next() & 0x1FFFU)))
+                           : (uint16_t)next();
+    }
+    push(pair);
+}
+
+static void fill_weights(struct pair *pair)
+{
+    for (size_t i = 0; i < pair->bytes / 4; i++)
+        ((float *)pair->host)[i] = fabsf(normal());
+    push(pair);
+}
+
+static void fill_ids(struct pair *pair, int32_t least, int32_t most)
+{
+    int64_t count = (int64_t)(pair->bytes * 8 / pair->t[0].dtype.bits);
+    for (int64_t i = 0; i < count; i++) {
+        int32_t value = least + below(most - least + 1);
+        if (pair->t[0].dtype.bits == 64)
+            ((int64_t *)pair->host)[i] = value;
+        else if (pair->t[0].dtype.bits == 32)
+            ((int32_t *)pair->host)[i] = value;
+        else
+            ((uint8_t *)pair->host)[i] = (uint8_t)value;
+    }
+    push(pair);
+}
+
+static sluice_router draw_router(void)
+{
+    static const int32_t SIZES[] = {8, 16, 60, 64, 128, 160, 256, 256, 384, 512};
+    sluice_router r = {.struct_size = sizeof r};
+    r.experts = chance(70) ? SIZES[below(10)] : 1 + below(300);
+    r.zero_experts = chance(15) ? 1 + below(64) : 0;
+    r.zero_kind = below(2);
+    int32_t columns = r.experts + r.zero_experts;
+    r.top_k = chance(50) ? (columns < 8 ? columns : 8) : 1 + below(columns < 64 ? columns : 64);
+    r.logit_scale = chance(20) ? 0.1768F : 0;
+    r.logit_cap = chance(20) ? 30 : 0;
+    r.score = below(3);
+    r.bias_use = below(4);
+    r.bias_rows = r.bias_use && chance(20) ? 3 : 0;
+    if (r.zero_experts == 0 && r.experts % 8 == 0 && chance(60)) {
+        r.groups = chance(50) ? 8 : chance(50) ? 4 : 2;
+        r.group_mode = r.top_k % r.groups == 0 && r.top_k <= r.experts && chance(20);
+        r.keep_groups = 1 + below(r.groups);
+        r.group_value = r.experts / r.groups > 1 ? below(2) : 0;
+        if (r.group_mode || r.keep_groups * (r.experts / r.groups) < r.top_k)
+            r.keep_groups = r.groups;
+    }
+    r.renorm = chance(60);
+    r.renorm_eps = r.renorm && chance(50) ? 1e-20F : 0;
+    r.renorm_floor = r.renorm && chance(20) ? 1e-12F : 0;
+    r.scale = chance(50) ? 2.5F : 0;
+    r.scale_by = below(2);
+    r.shared = chance(60) ? 1 + below(4) : 0;
+    r.shared_weight = r.shared ? below(3) : 0;
+    r.shared_scale = chance(20) ? 0.5F : 0;
+    if (chance(30)) { /* DeepSeek-V3's family */
+        r.experts = 256;
+        r.zero_experts = 0;
+        r.score = 1 + below(2);
+        r.shared_weight = r.shared ? below(2) : 0;
+        r.groups = 1 << below(6);
+        r.group_mode = SLUICE_GROUPS_LIMIT;
+        r.top_k = chance(80) ? 8 : r.top_k;
+        r.keep_groups = (r.groups + 1) / 2;
+        if (r.keep_groups * (256 / r.groups) < r.top_k)
+            r.keep_groups = r.groups;
+    }
+    return r;
+}
+
+/* ---------------------------------------------------------------------------------- one world */
+
+struct world {
+    sluice_router router;
+    sluice_config config;
+    int64_t rows;
+    int32_t columns, shared, physical;
+    int failed;
+};
+
+static void open_both(struct world *w)
+{
+    sluice_layer layer = {.struct_size = sizeof layer, .router = &w->router};
+    const sluice_layer *layers[] = {&layer};
+    int32_t ranks = 1 + below(8);
+    sluice_comm comm = {.struct_size = sizeof comm, .rank = below(ranks), .size = ranks};
+    layer.slots_per_rank = (w->router.experts + ranks - 1) / ranks + below(5);
+    w->config = (sluice_config){.struct_size = sizeof w->config,
+                                .comm = &comm,
+                                .layers = layers,
+                                .layer_count = 1,
+                                .copy_policy = below(2),
+                                .shared_policy = chance(15) ? SLUICE_SHARED_NOT_FUSED : 0,
+                                .flags = chance(20) ? SLUICE_OPEN_EVERY_RANK_EVERY_ROW : 0,
+                                .seed = next()};
+    w->shared = w->config.shared_policy ? 0 : w->router.shared;
+    w->physical = layer.slots_per_rank * ranks;
+    char text[512];
+    int32_t *map = malloc((size_t)w->physical * sizeof *map);
+    for (int32_t p = 0; p < w->physical; p++)
+        map[p] = p < w->router.experts ? p : below(w->router.experts + 1) - 1;
+    for (int32_t p = w->physical - 1; p > 0; p--) {
+        int32_t q = below(p + 1), kept = map[p];
+        map[p] = map[q];
+        map[q] = kept;
+    }
+    for (int s = 0; s < 2; s++) {
+        w->config.device = sides[s].device;
+        if (sides[s].api->open(&w->config, &sides[s].context, text, sizeof text))
+            stop("open", text);
+        const sluice_placement_api *place = sides[s].api->extension(SLUICE_EXT_PLACEMENT);
+        if (place->set(sides[s].context, 0, map, w->physical, 0, NULL))
+            stop("placement.set", "refused");
+    }
+    free(map);
+}
+
+static void judge(struct world *w, const char *what, bool equal)
+{
+    if (equal)
+        return;
+    const sluice_router *r = &w->router;
+    printf("not ok: %s differs: E %d Z %d K %d score %d bias %d x%d groups %d/%d value %d mode %d "
+           "renorm %d shared %d/%d scale %g cap %g policy %d/%d flags %d rows %lld\n",
+           what, r->experts, r->zero_experts, r->top_k, r->score, r->bias_use, r->bias_rows,
+           r->groups, r->keep_groups, r->group_value, r->group_mode, r->renorm, r->shared,
+           r->shared_weight, (double)r->logit_scale, (double)r->logit_cap, w->config.copy_policy,
+           w->config.shared_policy, w->config.flags, (long long)w->rows);
+    w->failed = 1;
+}
+
+static void expect(struct world *w, const char *what, const sluice_status *status)
+{
+    char text[512];
+    for (int s = 0; s < 2; s++)
+        if (status[s]) {
+            (void)sides[s].api->last_error(sides[s].context, text, sizeof text);
+            printf("%s: side %d answers %d: %s\n", what, s, status[s], text);
+            w->failed = 1;
+        }
+}
+
+static void same_counters(struct world *w)
+{
+    int64_t *counts[2];
+    sluice_stats stats[2];
+    memset(stats, 0, sizeof stats);
+    for (int s = 0; s < 2; s++) {
+        const sluice_load_api *loads = sides[s].api->extension(SLUICE_EXT_LOAD);
+        const sluice_stats_api *numbers = sides[s].api->extension(SLUICE_EXT_STATS);
+        counts[s] = calloc((size_t)w->physical, sizeof(int64_t));
+        stats[s].struct_size = sizeof stats[s];
+        if (loads->snapshot(sides[s].context, counts[s], w->physical, NULL) ||
+            numbers->read(sides[s].context, &stats[s]))
+            stop("counters", "not read");
+    }
+    judge(w, "counters", memcmp(counts[0], counts[1], (size_t)w->physical * 8) == 0);
+    judge(w, "stats", memcmp(&stats[0], &stats[1], sizeof stats[0]) == 0);
+    free(counts[0]);
+    free(counts[1]);
+}
+
+static void run_world(struct world *w)
+{
+    const sluice_router *r = &w->router;
+    struct pair *in[9] = {NULL}, *out[7] = {NULL};
+    bool gap = chance(30);
+    int32_t top_k = r->top_k;
+    in[0] = make(any_float(), w->rows, w->columns, gap);
+    fill_floats(in[0], chance(20) ? 30 : 2);
+    if (r->bias_use) {
+        in[1] = make(F32, r->bias_rows ? r->bias_rows : 1, w->columns, false);
+        fill_floats(in[1], 0.2F);
+        if (r->bias_rows) {
+            in[2] = make(any_id(), w->rows, 0, false);
+            fill_ids(in[2], chance(20) ? -1 : 0, 2);
+        }
+    }
+    if (chance(20)) {
+        in[3] = make(F32, w->columns, 0, false);
+        fill_weights(in[3]);
+    }
+    if (r->shared_weight) {
+        in[4] = make(any_float(), w->rows,
+                     r->shared_weight == SLUICE_SHARED_SIGMOID && chance(50) ? 1 : r->shared, gap);
+        fill_floats(in[4], 1);
+    }
+    if (chance(15)) {
+        in[5] = make(any_id(), chance(50) ? w->rows : 7, top_k, gap);
+        fill_ids(in[5], -1, w->columns);
+        if (in[5]->shape[0] != w->rows || chance(50)) {
+            in[6] = make(any_id(), w->rows, 0, false);
+            fill_ids(in[6], -1, (int32_t)in[5]->shape[0]);
+        }
+    }
+    if (chance(30)) {
+        in[7] = make(U8, w->rows, 0, false);
+        fill_ids(in[7], 0, 1);
+    }
+    if (chance(30)) {
+        in[8] = make(any_id(), 1, 0, false);
+        fill_ids(in[8], 0, (int32_t)w->rows);
+    }
+    sluice_dtype ids = any_id();
+    out[0] = make(ids, w->rows, top_k + w->shared, gap);
+    out[1] = make(F32, w->rows, top_k + w->shared, gap);
+    out[2] = make(ids, w->rows, top_k, gap);
+    out[3] = make(ids, w->rows, top_k, gap);
+    out[4] = make(F32, w->rows, top_k, gap);
+    if (r->shared_weight)
+        out[5] = make(F32, w->rows, r->shared, gap);
+    if (r->zero_experts)
+        out[6] = make(F32, w->rows, 0, false);
+    for (int i = 0; i < 7; i++)
+        if (out[i])
+            push(out[i]);
+    sluice_status status[2];
+#define IN(i_) (in[i_] ? &in[i_]->t[s] : NULL)
+#define OUT(i_) (out[i_] ? &out[i_]->t[s] : NULL)
+    for (int call = 0; call < 2; call++) {
+        for (int s = 0; s < 2; s++) {
+            const sluice_route_api *route = sides[s].api->extension(SLUICE_EXT_ROUTE);
+            const sluice_route_args args = {sizeof args, 0,      0,      NULL,   IN(0),  IN(1),
+                                            IN(2),       IN(3),  IN(4),  IN(5),  IN(6),  IN(7),
+                                            IN(8),       NULL,   NULL,   OUT(0), OUT(1), OUT(2),
+                                            OUT(3),      OUT(4), OUT(5), OUT(6)};
+            status[s] = route->route(sides[s].context, &args);
+        }
+        expect(w, "route", status);
+        static const char *const NAMES[] = {"dispatch_ids", "dispatch_weights", "recorder_ids",
+                                            "ids",          "weights",          "shared_weights",
+                                            "zero_weight"};
+        for (int i = 0; i < 7; i++)
+            judge(w, NAMES[i], !out[i] || same(out[i]));
+    }
+    for (int s = 0; s < 2; s++) {
+        const sluice_topk_args args = {sizeof args, 0,      0,      NULL,   IN(0), IN(1),
+                                       IN(2),       IN(3),  IN(4),  IN(5),  IN(6), IN(7),
+                                       IN(8),       OUT(3), OUT(4), OUT(5), OUT(6)};
+        status[s] = sides[s].api->topk(sides[s].context, &args);
+    }
+    expect(w, "topk", status);
+    judge(w, "ids of topk", same(out[3]));
+    judge(w, "weights of topk", same(out[4]));
+    judge(w, "zero_weight of topk", !out[6] || same(out[6]));
+    fill_ids(out[3], -2, r->experts);
+    for (int s = 0; s < 2; s++) {
+        const sluice_tensor *shared = w->shared ? OUT(5) : NULL;
+        const sluice_remap_args remap = {sizeof remap, 0,      0,      NULL,  OUT(3), OUT(4),
+                                         shared,       NULL,   IN(7),  IN(8), NULL,   NULL,
+                                         OUT(0),       OUT(1), OUT(2), NULL};
+        const sluice_record_args record = {sizeof record, 0, 0, NULL, OUT(2), IN(8)};
+        status[s] = sides[s].api->remap(sides[s].context, &remap);
+        if (!status[s])
+            status[s] = sides[s].api->record(sides[s].context, &record);
+    }
+    expect(w, "remap and record", status);
+    judge(w, "dispatch_ids of remap", same(out[0]));
+    judge(w, "dispatch_weights of remap", same(out[1]));
+    judge(w, "recorder_ids of remap", same(out[2]));
+    same_counters(w);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 4)
+        stop("cuda_differs", "CPU.so DEVICE.so ROWS [SEED]");
+    load(&sides[CPU], argv[1]);
+    load(&sides[THERE], argv[2]);
+    int64_t rows = atoll(argv[3]), done = 0;
+    state = argc > 4 ? strtoull(argv[4], NULL, 10) : 1;
+    int passed = 0, failed = 0;
+    while (done < rows) {
+        struct world w = {.router = draw_router(), .rows = below(60)};
+        w.columns = w.router.experts + w.router.zero_experts;
+        open_both(&w);
+        run_world(&w);
+        for (int s = 0; s < 2; s++)
+            sides[s].api->close(sides[s].context);
+        release();
+        done += w.rows;
+        passed += !w.failed;
+        failed += w.failed;
+        if (failed > 20)
+            break;
+    }
+    printf("%lld rows\n%d passed, %d failed\n", (long long)done, passed, failed);
+    return failed != 0;
+}
