@@ -93,6 +93,7 @@ else
     script fuzz 300
     script system_calls 120
     [ ! -f tests/mpi.sh ] || script mpi 120
+    script standin 120
     script lint 300
     script docs 120
 fi
