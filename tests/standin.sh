@@ -14,4 +14,4 @@ if ! make --no-print-directory -s -j2 BUILD="$build" CC="${CC:-cc}" CXX="${CXX:-
     echo "0 passed, 1 failed"
     exit 1
 fi
-STANDIN_BUILD=$build/standin STANDIN_QUIET=1 LD_LIBRARY_PATH=$build/standin "$build/standin/test"
+STANDIN_BUILD=$build/standin STANDIN_LOG=$build/standin/log LD_LIBRARY_PATH=$build/standin "$build/standin/test"

@@ -149,7 +149,7 @@ int work_run(struct CUctx_st *ctx, struct work *work);
 /* The PTX text of the best entry of a fat binary or of plain PTX, to be freed; NULL with *error. */
 char *fatbin_ptx(const void *image, int sm, int *error);
 
-/* Records a message, and prints it unless STANDIN_QUIET is set. */
+/* Records a message, and prints it, to the file STANDIN_LOG where that is set. */
 void standin_say(const char *text);
 /* Forgets messages. */
 void standin_clear(void);

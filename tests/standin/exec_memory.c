@@ -30,7 +30,9 @@ static bool find_global(struct warp *w, const struct ptx_ins *ins, int lane, uin
                    "%u bytes at 0x%llx, offset %llu of an allocation of %llu bytes%s", bytes,
                    (unsigned long long)at, (unsigned long long)(near ? at - near->base : at),
                    (unsigned long long)(near ? near->bytes : 0),
-                   near && !near->live ? " that was freed" : "");
+                   at < PTX_SHARED_WINDOW ? ": an address of another space, used as generic"
+                   : near && !near->live  ? " that was freed"
+                                          : "");
         return false;
     }
     out->data = a->data + (at - a->base);
@@ -172,10 +174,10 @@ static void count_access(struct warp *w, const struct ptx_ins *ins, const struct
         *counter += sectors(at, (uint64_t)ins->offset, mask);
 }
 
-static bool all_written(const uint8_t *init, uint32_t bytes)
+static bool all_written(const struct ptx_ins *ins, const uint8_t *init, uint32_t bytes)
 {
     for (uint32_t i = 0; i < bytes; i++)
-        if (!init[i])
+        if (!init[i] && (ins->used_bytes >> i & 1))
             return false;
     return true;
 }
@@ -193,7 +195,7 @@ EXEC(load_lanes)
         uint64_t address = at[l] + (uint64_t)ins->offset;
         if (!find(w, ins, l, address, bytes, &place))
             return;
-        if (place.init && !all_written(place.init, bytes)) {
+        if (place.init && !all_written(ins, place.init, bytes)) {
             warp_fault(w, ins, l, LAUNCH_FAILED, "reads %u bytes at 0x%llx that were never written",
                        bytes, (unsigned long long)address);
             return;
@@ -310,7 +312,7 @@ EXEC(atomic_lanes)
             continue;
         if (!find(w, ins, l, at[l] + (uint64_t)ins->offset, bytes, &place))
             return;
-        if (place.init && !all_written(place.init, bytes)) {
+        if (place.init && !all_written(ins, place.init, bytes)) {
             warp_fault(w, ins, l, LAUNCH_FAILED, "changes %u bytes that were never written", bytes);
             return;
         }

@@ -56,6 +56,19 @@ static void special_rows(struct warp *w)
         w->written[s] = WARP_FULL;
 }
 
+/* The memory of a warp; what it holds is put right by warp_start. */
+static void warp_make(struct warp *w, const struct cta *cta)
+{
+    const struct ptx_function *fn = cta->grid->fn;
+    w->rows = get((size_t)fn->rows * sizeof *w->rows);
+    w->written = get((size_t)(fn->rows + fn->preds) * sizeof *w->written);
+    w->preds = get((size_t)fn->preds * sizeof *w->preds);
+    w->local = get(32 * (size_t)fn->local_bytes);
+    w->local_init = get(32 * (size_t)fn->local_bytes);
+    w->block_clock = get(cta->nwarps * sizeof *w->block_clock);
+    w->lane_clock = get(32 * sizeof *w->lane_clock);
+}
+
 static void warp_start(struct warp *w, struct cta *cta, uint32_t index, uint32_t threads)
 {
     const struct ptx_function *fn = cta->grid->fn;
@@ -64,16 +77,17 @@ static void warp_start(struct warp *w, struct cta *cta, uint32_t index, uint32_t
     w->index = index;
     uint32_t left = threads - index * 32;
     w->lanes = left >= 32 ? WARP_FULL : (1U << left) - 1;
-    w->rows = get((size_t)fn->rows * sizeof *w->rows);
-    w->written = get((size_t)(fn->rows + fn->preds) * sizeof *w->written);
-    w->preds = get((size_t)fn->preds * sizeof *w->preds);
+    w->exited = 0;
+    w->executed = 0;
+    w->cache = NULL;
+    memset(w->written, 0, (size_t)(fn->rows + fn->preds) * sizeof *w->written);
+    memset(w->preds, 0, (size_t)fn->preds * sizeof *w->preds);
     w->preds[1] = WARP_FULL;
     w->written[fn->rows] = w->written[fn->rows + 1] = WARP_FULL;
-    w->local = get(32 * (size_t)fn->local_bytes);
-    w->local_init = get(32 * (size_t)fn->local_bytes);
-    w->block_clock = get(cta->nwarps * sizeof *w->block_clock);
+    memset(w->local_init, 0, 32 * (size_t)fn->local_bytes);
+    memset(w->block_clock, 0, cta->nwarps * sizeof *w->block_clock);
     w->block_clock[index] = 1;
-    w->lane_clock = get(32 * sizeof *w->lane_clock);
+    memset(w->lane_clock, 0, 32 * sizeof *w->lane_clock);
     for (int l = 0; l < 32; l++)
         w->lane_clock[l][l] = 1;
     w->poll_pc = -1;
@@ -82,35 +96,51 @@ static void warp_start(struct warp *w, struct cta *cta, uint32_t index, uint32_t
     special_rows(w);
 }
 
-static struct cta *cta_start(struct grid *grid, uint64_t linear)
+static struct cta *cta_make(struct grid *grid)
 {
     struct cta *cta = get(sizeof *cta);
-    uint32_t threads = grid->threads[0] * grid->threads[1] * grid->threads[2];
     cta->grid = grid;
-    cta->linear = linear;
-    cta->id[0] = (uint32_t)(linear % grid->blocks[0]);
-    cta->id[1] = (uint32_t)(linear / grid->blocks[0] % grid->blocks[1]);
-    cta->id[2] = (uint32_t)(linear / grid->blocks[0] / grid->blocks[1]);
-    cta->nwarps = (threads + 31) / 32;
+    cta->nwarps = (grid->threads[0] * grid->threads[1] * grid->threads[2] + 31) / 32;
     cta->shared_bytes = grid->fn->shared_bytes;
     if (grid->dynamic_shared)
         cta->shared_bytes = (cta->shared_bytes + 15) / 16 * 16 + grid->dynamic_shared;
     cta->shared = get(cta->shared_bytes);
     cta->shared_init = get(cta->shared_bytes);
-    memset(cta->shared, MEM_POISON_NEW, cta->shared_bytes);
     cta->cells = get((cta->shared_bytes / 4 + 1) * race_cell_bytes());
     cta->warps = get(cta->nwarps * sizeof *cta->warps);
     for (uint32_t i = 0; i < cta->nwarps; i++)
-        warp_start(&cta->warps[i], cta, i, threads);
+        warp_make(&cta->warps[i], cta);
     return cta;
+}
+
+static void cta_start(struct cta *cta, uint64_t linear)
+{
+    const struct grid *grid = cta->grid;
+    uint32_t threads = grid->threads[0] * grid->threads[1] * grid->threads[2];
+    cta->linear = linear;
+    cta->id[0] = (uint32_t)(linear % grid->blocks[0]);
+    cta->id[1] = (uint32_t)(linear / grid->blocks[0] % grid->blocks[1]);
+    cta->id[2] = (uint32_t)(linear / grid->blocks[0] / grid->blocks[1]);
+    memset(cta->shared, MEM_POISON_NEW, cta->shared_bytes);
+    memset(cta->shared_init, 0, cta->shared_bytes);
+    memset(cta->cells, 0, (cta->shared_bytes / 4 + 1) * race_cell_bytes());
+    memset(cta->barriers, 0, sizeof cta->barriers);
+    for (uint32_t i = 0; i < cta->nwarps; i++)
+        warp_start(&cta->warps[i], cta, i, threads);
+}
+
+static void count_longest(const struct cta *cta)
+{
+    struct standin_counters *c = &cta->grid->counters;
+    for (uint32_t i = 0; i < cta->nwarps; i++)
+        if (cta->warps[i].executed > c->longest_warp)
+            c->longest_warp = cta->warps[i].executed;
 }
 
 static void cta_end(struct cta *cta)
 {
-    struct standin_counters *c = &cta->grid->counters;
     for (uint32_t i = 0; i < cta->nwarps; i++) {
         struct warp *w = &cta->warps[i];
-        c->longest_warp = w->executed > c->longest_warp ? w->executed : c->longest_warp;
         free(w->rows);
         free(w->written);
         free(w->preds);
@@ -267,22 +297,27 @@ static enum run_result cta_run(struct cta *cta)
 void grid_run(struct grid *grid)
 {
     uint64_t total = (uint64_t)grid->blocks[0] * grid->blocks[1] * grid->blocks[2], next = 0;
-    struct cta *resident[RESIDENT];
-    int n = 0;
+    struct cta *resident[RESIDENT]; /* running ones first, then those to be used again */
+    int n = 0, made = 0;
     while ((n > 0 || next < total) && !grid->error) {
         bool ended = false;
-        if (n < RESIDENT && next < total)
-            resident[n++] = cta_start(grid, next++);
+        if (n < RESIDENT && next < total) {
+            if (n == made)
+                resident[made++] = cta_make(grid);
+            cta_start(resident[n++], next++);
+        }
         for (int i = 0; i < n && !grid->error; i++) {
             if (cta_run(resident[i]) == RUN_DONE) {
-                cta_end(resident[i]);
+                struct cta *done = resident[i];
+                count_longest(done);
                 resident[i--] = resident[--n];
+                resident[n] = done;
                 ended = true;
             }
         }
         if (!ended && (n == RESIDENT || next == total))
             (void)sched_yield();
     }
-    while (n > 0)
-        cta_end(resident[--n]);
+    while (made > 0)
+        cta_end(resident[--made]);
 }

@@ -161,6 +161,7 @@ struct ptx_ins {
     int32_t check[PTX_SRC_MAX + 4]; /* what must have been written: rows, and rows + predicates */
     int32_t set[10];                /* what is written, likewise */
     int32_t line, src_line;
+    uint32_t used_bytes; /* bits: bytes of a load that are looked at */
 };
 
 struct ptx_param {

@@ -166,6 +166,8 @@ static bool instruction(struct build *b)
         return build_fail(b, "'%s' is not executed (%s)", b->lex.word, why);
     ins.exec = ins.form->exec;
     finish_class(&ins);
+    ins.used_bytes = b->used_bytes ? b->used_bytes : UINT32_MAX;
+    b->used_bytes = 0;
     lex_next(&b->lex);
     if (!build_operands(b, &ins))
         return false;
@@ -197,10 +199,17 @@ static bool label_or_instruction(struct build *b)
     return true;
 }
 
+/* nounroll is for compilers; used_bytes_mask says which bytes of the load after it are looked at. */
 static bool pragma(struct build *b)
 {
+    uint64_t bits;
+    int is_float;
+    const char *used = b->lex.word + sizeof "used_bytes_mask";
     lex_next(&b->lex);
-    if (b->lex.kind != LEX_STRING || strcmp(b->lex.word, "nounroll") != 0)
+    if (b->lex.kind == LEX_STRING && strncmp(b->lex.word, "used_bytes_mask ", 16) == 0 &&
+        lex_number(used, &bits, &is_float) && !is_float && bits)
+        b->used_bytes = (uint32_t)bits;
+    else if (b->lex.kind != LEX_STRING || strcmp(b->lex.word, "nounroll") != 0)
         return build_fail(b, "the pragma '%s'", b->lex.word);
     lex_next(&b->lex);
     return build_expect(b, ';');

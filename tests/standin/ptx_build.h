@@ -32,6 +32,7 @@ struct build {
     struct label *labels;
     int32_t nlabels;
     int32_t source_line;
+    uint32_t used_bytes; /* of the next instruction, 0: all */
     uint64_t (*place)(void *arg, uint64_t bytes);
     void *arg;
     char *why;

@@ -23,8 +23,14 @@ void standin_say(const char *text)
     (void)pthread_mutex_lock(&lock);
     (void)snprintf(message, sizeof message, "%s", text);
     violations++;
-    if (!getenv("STANDIN_QUIET"))
+    const char *path = getenv("STANDIN_LOG");
+    FILE *log = path ? fopen(path, "a") : NULL;
+    if (log) {
+        (void)fprintf(log, "standin: %s\n", text);
+        (void)fclose(log);
+    } else if (!path) {
         (void)fprintf(stderr, "standin: %s\n", text);
+    }
     (void)pthread_mutex_unlock(&lock);
 }
 
