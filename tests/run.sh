@@ -93,6 +93,7 @@ else
     script fuzz 300
     script system_calls 120
     [ ! -f tests/mpi.sh ] || script mpi 120
+    script standin 200
     script cuda 400
     script lint 600
     script docs 120
