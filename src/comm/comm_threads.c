@@ -82,7 +82,7 @@ static int64_t now_ns(void)
 static bool wait_change(struct channel *channel, int64_t deadline)
 {
     struct timespec until = {.tv_sec = deadline / 1000000000, .tv_nsec = deadline % 1000000000};
-    return pthread_cond_timedwait(&channel->change, &channel->lock, &until) != ETIMEDOUT ||
+    return pthread_cond_timedwait(&channel->change, &channel->lock, &until) == 0 ||
            now_ns() < deadline;
 }
 
@@ -194,7 +194,8 @@ static sluice_status hold(struct member *member, int32_t number, const struct me
         return SLUICE_INVALID;
     struct channel *channel = &group->channels[number];
     struct seat *own = &channel->seats[member->rank];
-    int64_t deadline = now_ns() + timeout_ns;
+    int64_t now = now_ns();
+    int64_t deadline = timeout_ns > INT64_MAX - now ? INT64_MAX : now + timeout_ns;
     pthread_mutex_lock(&channel->lock);
     sluice_status status = verdict(own, peer);
     if (!status) {

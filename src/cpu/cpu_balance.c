@@ -217,8 +217,11 @@ static sluice_status count(sluice_context *context, int32_t layer)
                                     balance->own, own->counts, bytes);
     else
         memcpy(own->counts, balance->own, bytes);
-    if (status)
+    if (status) { /* the counts may be in part this step's: they say nothing */
+        own->step = 0;
+        own->solved = false;
         return status;
+    }
     if (SL_MUTANT(balance_now_alone))
         for (int64_t i = 0; i < context->living_count; i++)
             memcpy(own->counts + i * (own->entries + 1), balance->own, bytes);

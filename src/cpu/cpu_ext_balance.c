@@ -73,8 +73,10 @@ static void take_config(sluice_context *context, int32_t layer, const sluice_bal
     own->config.struct_size = sizeof own->config;
     own->config.steps = steps;
     own->config.costs = config->costs ? &own->costs : NULL;
-    if (config->costs)
+    if (config->costs) {
         own->costs = *config->costs;
+        own->costs.struct_size = sizeof own->costs; /* it is part of what ranks compare */
+    }
     own->window = own->fresh;
     own->window_bytes = own->fresh ? sl_balance_window_bytes(context, layer, steps) : 0;
     own->fresh = NULL;
@@ -153,8 +155,18 @@ static void fill_rows(sluice_context *context, int32_t layer, const struct sl_id
     }
 }
 
+/* Most choices of a rank in a step: what balance->steps of them cost must be below 2^60. */
+static int64_t most_choices(const sluice_context *context, const struct sl_layer_balance *own)
+{
+    if (!own->config.costs)
+        return INT32_MAX;
+    int64_t row = own->costs.row_ps + 2 * (own->costs.near_ps + own->costs.far_ps) + 1;
+    int64_t most = ((int64_t)1 << 60) / row / context->ranks / own->config.steps;
+    return most < INT32_MAX ? most : INT32_MAX;
+}
+
 static sluice_status check_counts(sluice_context *context, const struct sl_layer *state,
-                                  const sluice_tensor *tensor, struct sl_view *view)
+                                  int64_t most, const sluice_tensor *tensor, struct sl_view *view)
 {
     int32_t experts = state->bank->shape.experts;
     sluice_status status = sl_check_tensor(context, "counts", tensor, -1, experts, SL_T_IDS, view);
@@ -165,14 +177,14 @@ static sluice_status check_counts(sluice_context *context, const struct sl_layer
                        (long long)view->rows, context->ranks);
     struct sl_ids ids = sl_ids_of(view);
     for (int64_t r = 0; r < view->rows; r++) {
-        int64_t left = INT32_MAX;
+        int64_t left = most;
         for (int32_t e = 0; e < experts; e++) {
             int64_t count = sl_id_at(&ids, r, e);
             if (count < 0 || count > left)
                 return sl_fail(context, SLUICE_INVALID,
                                "counts[%lld][%d] is %lld: must not be negative, and a row's sum "
-                               "below 2^31",
-                               (long long)r, e, (long long)count);
+                               "at most %lld",
+                               (long long)r, e, (long long)count, (long long)most);
             left -= count;
         }
     }
@@ -192,7 +204,7 @@ static sluice_status add_counts(sluice_context *context, const sluice_balance_co
     if (own->config.mode != SLUICE_BALANCE_STALE)
         return sl_fail(context, SLUICE_INVALID, "layer %d is in mode %d: counts are added in STALE",
                        args->layer, own->config.mode);
-    if ((status = check_counts(context, state, args->counts, &view)))
+    if ((status = check_counts(context, state, most_choices(context, own), args->counts, &view)))
         return status;
     struct sl_ids ids = sl_ids_of(&view);
     fill_rows(context, args->layer, &ids, view.rows == 1 && context->ranks > 1);

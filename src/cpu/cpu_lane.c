@@ -202,6 +202,7 @@ sluice_status sl_exchange_open(sluice_context *context, const sluice_config *con
             return status;
         size_up(context, &sizes);
         sizes.transport = *config->transport;
+        sizes.transport.struct_size = sizeof sizes.transport; /* part of what ranks compare */
         fill_transport(context, &sizes);
         sizes.staging_bytes = staging_bytes(context, &sizes);
         sizes.lane_bytes = lay_lane(context, &sizes, &sizes.lanes[0], NULL);

@@ -221,7 +221,7 @@ static sluice_status check_layer(const struct sl_text *text, const sluice_plan_r
         {"experts", layer->experts, 1, SL_MAX_COLUMNS},
         {"shared", layer->shared, 0, SL_MAX_SHARED},
         {"groups", layer->groups, 0, SL_MAX_GROUPS},
-        {"expert_bytes", layer->expert_bytes, 0, (int64_t)1 << 48},
+        {"expert_bytes", layer->expert_bytes, 0, (int64_t)1 << 36},
         {"slots_per_rank", copies ? 1 : layer->slots_per_rank, 1, most},
     };
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {

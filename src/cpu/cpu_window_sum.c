@@ -183,7 +183,8 @@ static int64_t deadline(const sluice_context *context)
     int64_t parts = sum->stage == SL_SUM_TAKE     ? 16 + level
                     : sum->stage == SL_SUM_SPREAD ? 48
                                                   : 32 + 10 - level;
-    return sum->begin + context->windows.timeout_ns / 16 * parts;
+    int64_t part = context->windows.timeout_ns / 16;
+    return part > (INT64_MAX - sum->begin) / parts ? INT64_MAX : sum->begin + part * parts;
 }
 
 /* The present wait has ended. */

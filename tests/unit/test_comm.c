@@ -135,6 +135,23 @@ CT(comm, gather_brings_every_byte, "all_gather brings every rank's bytes to 1 to
     }
 }
 
+static void run_patient(int32_t rank, void *argument)
+{
+    struct room *room = argument;
+    if (rank == 1)
+        (void)nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+    room->status[rank] = gather(room, rank, 0, 9, INT64_MAX);
+}
+
+CT(comm, gather_waits_for_ever, "the longest timeout there is waits, and ends when all have come")
+{
+    struct room room;
+    room_open(&room, 2, -1);
+    ct_run_ranks(2, run_patient, &room);
+    expect_all(&room, SLUICE_OK, -1);
+    room_close(&room);
+}
+
 static void run_trades(int32_t rank, void *argument)
 {
     struct room *room = argument;
