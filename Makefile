@@ -134,6 +134,7 @@ include mk/mutants.mk
 include mk/hosts.mk
 include mk/mpi.mk
 include mk/hot.mk
+include mk/standin.mk
 include mk/fuzz.mk
 include mk/cuda.mk
 

@@ -94,6 +94,7 @@ else
     script system_calls 120
     [ ! -f tests/mpi.sh ] || script mpi 120
     script cuda 400
+    script standin 120
     script lint 300
     script docs 120
 fi

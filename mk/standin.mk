@@ -1,0 +1,35 @@
+# The stand-in for the CUDA driver, test-only: build/standin on the library path takes libcuda's
+# place. Its tests' kernels need nvcc; the stand-in itself does not.
+STANDIN_SRC := $(wildcard tests/standin/*.c)
+STANDIN_TEST_SRC := $(wildcard tests/standin/unit/*.c)
+STANDIN_KERNELS := $(wildcard tests/standin/kernels/*.cu)
+STANDIN_NVCC ?= $(firstword $(shell command -v nvcc 2>/dev/null) $(wildcard /usr/local/cuda/bin/nvcc))
+STANDIN_ARCH ?= 90
+STANDIN_LIB := $(BUILD)/standin/libcuda.so.1
+STANDIN_FLAGS := -O2 -g -fno-math-errno
+
+.PHONY: standin standin-test
+standin: $(STANDIN_LIB)
+standin-test: $(STANDIN_LIB) $(BUILD)/standin/test \
+    $(STANDIN_KERNELS:tests/standin/kernels/%.cu=$(BUILD)/standin/%.fatbin)
+
+$(BUILD)/standin/obj/%.o: tests/standin/%.c $(BUILD)/flags mk/standin.mk
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(CFLAGS_ALL) $(STANDIN_FLAGS) -MMD -MP -c -o $@ $<
+
+$(STANDIN_LIB): $(STANDIN_SRC:tests/standin/%.c=$(BUILD)/standin/obj/%.o)
+	$(call say,LD)
+	$(Q)$(CC) -shared -Wl,-soname,libcuda.so.1 $(CLOSED) $(LDFLAGS) -o $@ $^ -lm -pthread
+
+$(BUILD)/standin/test: $(STANDIN_TEST_SRC:tests/standin/%.c=$(BUILD)/standin/obj/%.o) \
+    $(patsubst %,$(BUILD)/obj/tests/harness/%.o,ct_check ct)
+	$(call say,LD)
+	$(Q)$(CXX) $(LDFLAGS) -o $@ $^ $(GTEST) -ldl -lm -pthread
+
+# No contraction, as in the kernels that ship.
+$(BUILD)/standin/%.fatbin: tests/standin/kernels/%.cu mk/standin.mk
+	@mkdir -p $(@D)
+	$(call say,NVCC)
+	$(Q)$(STANDIN_NVCC) -fatbin --fmad=false -lineinfo --compress-mode=none \
+	    -gencode arch=compute_$(STANDIN_ARCH),code=compute_$(STANDIN_ARCH) -o $@ $<
