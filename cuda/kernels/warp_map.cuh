@@ -28,9 +28,11 @@ struct slc_call {
 
 SLC_DEVICE struct slc_call slc_call_of(const struct slc_job *job)
 {
-    int64_t counted = job->map.calls && !job->map.step_given
-                          ? *(volatile const int64_t *)job->map.calls
-                          : job->map.step;
+    int64_t counted = job->map.step;
+    /* Another launch has counted since this kernel was last on the machine. Not in one expression
+     * with the parameter, which would be read as volatile too, through an address of no space. */
+    if (job->map.calls && !job->map.step_given)
+        counted = *(volatile const int64_t *)job->map.calls;
     struct slc_call call = {(uint64_t)slc_scalar(&job->row_base, job->map.row_base),
                             (uint64_t)slc_scalar(&job->step, counted)};
     return call;
