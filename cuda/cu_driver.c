@@ -3,8 +3,11 @@
 
 #include <dlfcn.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "cu_fork.h"
 
 static const char LIBRARY[] = "libcuda.so.1";
 
@@ -12,6 +15,7 @@ static const char LIBRARY[] = "libcuda.so.1";
 static struct {
     struct slcu_driver table;
     int ready;
+    const unsigned char *fork_page; /* zero in a child, where a driver cannot be used any more */
     char why[256];
 } opened;
 
@@ -54,6 +58,11 @@ static int fill(const struct lookup *lookup, const char *name, int version, void
 
 static void open_driver(void)
 {
+    opened.fork_page = slc_fork_page();
+    if (!opened.fork_page) {
+        (void)snprintf(opened.why, sizeof opened.why, "no memory to open %s", LIBRARY);
+        return;
+    }
     void *library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
     if (!library) {
         const char *why = dlerror(); /* NOLINT(concurrency-mt-unsafe): under pthread_once */
@@ -85,10 +94,12 @@ const struct slcu_driver *slc_driver(char *text, size_t text_size)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     (void)pthread_once(&once, open_driver);
-    if (opened.ready)
+    bool forked = opened.fork_page && *opened.fork_page == 0;
+    if (opened.ready && !forked)
         return &opened.table;
     if (text && text_size)
-        (void)snprintf(text, text_size, "%s", opened.why);
+        (void)snprintf(text, text_size, "%s",
+                       forked ? "CUDA was in use before fork: a child cannot use it" : opened.why);
     return NULL;
 }
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The CUDA backend without a GPU: it builds, shows one symbol, says why it cannot run here, and,
-# with its kernels' sources run on the CPU (tests/cuda/host_gpu.cc), passes the conformance suite
-# and gives the CPU backend's bits. ROWS: rows of the comparison.
+# with its kernels' sources run on the CPU (tests/cuda/host_gpu.cc) and with its PTX run by the
+# stand-in, passes the conformance suite and gives the CPU backend's bits. ROWS: of the comparison.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 build=${BUILD:-build}
@@ -39,7 +39,7 @@ if [ ! -f "$lib" ]; then
     skipped=1
     finish
 fi
-$make -j2 lib tool hostgpu "$build/sluice-conform" "$build/cuda_differs" || bad "make"
+$make -j2 lib tool hostgpu standin "$build/sluice-conform" "$build/cuda_differs" || bad "make"
 
 add "$(bash tests/symbols.sh "$lib" | tee "$build/log/cuda-symbols.log" | tail -n 1)"
 
@@ -73,11 +73,22 @@ else
     bad "a kernel spills or has a stack"
 fi
 
-export LD_LIBRARY_PATH=$build/hostgpu
-timeout 300 "$build/sluice-conform" "$lib" >"$build/log/cuda-conform.log" 2>&1
-grep '^FAIL' "$build/log/cuda-conform.log"
-add "$(tail -n 1 "$build/log/cuda-conform.log")"
-out=$(timeout 300 "$build/cuda_differs" "$build/libsluice_cpu.so" "$lib" "$rows")
-grep '^not ok' <<<"$out"
-add "$(tail -n 1 <<<"$out")"
+# Both drivers: the kernels' sources on the CPU, and the unmodified library on the PTX interpreter,
+# which must have nothing to report.
+for driver in hostgpu standin; do
+    log=$build/log/cuda-conform-$driver.log
+    export LD_LIBRARY_PATH=$build/$driver STANDIN_LOG=$build/log/cuda-$driver-reports.log
+    rm -f "$STANDIN_LOG"
+    timeout 300 "$build/sluice-conform" "$lib" >"$log" 2>&1
+    grep '^FAIL' "$log"
+    add "$(tail -n 1 "$log")"
+    out=$(timeout 300 "$build/cuda_differs" "$build/libsluice_cpu.so" "$lib" "$rows" 2>&1)
+    grep -E '^(not ok|standin)' <<<"$out"
+    add "$(tail -n 1 <<<"$out")"
+    if [ -s "$STANDIN_LOG" ]; then
+        bad "the stand-in reports: $(head -n 3 "$STANDIN_LOG")"
+    else
+        ok
+    fi
+done
 finish

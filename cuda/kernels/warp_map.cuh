@@ -28,9 +28,11 @@ struct slc_call {
 
 SLC_DEVICE struct slc_call slc_call_of(const struct slc_job *job)
 {
-    int64_t counted = job->map.calls && !job->map.step_given
-                          ? *(volatile const int64_t *)job->map.calls
-                          : job->map.step;
+    int64_t counted = job->map.step;
+    /* Another launch has counted since this kernel was last on the machine. Not in one expression
+     * with the parameter, which would be read as volatile too, through an address of no space. */
+    if (job->map.calls && !job->map.step_given)
+        counted = *(volatile const int64_t *)job->map.calls;
     struct slc_call call = {(uint64_t)slc_scalar(&job->row_base, job->map.row_base),
                             (uint64_t)slc_scalar(&job->step, counted)};
     return call;
@@ -79,6 +81,12 @@ SLC_DEVICE void slc_map_choice(const struct slc_job *job, const struct slc_call 
         atomicAdd((unsigned long long *)&job->counters[copy], 1ULL);
 }
 
+/* a / b; a NaN keeps its bits and becomes quiet, as on the CPU. */
+SLC_DEVICE float slc_quotient(float a, float b)
+{
+    return isnan(a) ? sl_bits_float(sl_float_bits(a) | 0x400000) : a / b;
+}
+
 /* The shared columns and zero_weight_here. has_shared: row->shared is used, else the constant. */
 SLC_DEVICE void slc_map_shared(const struct slc_job *job, const struct slc_call *call, int64_t t,
                                bool live, bool has_shared, const struct slc_row *row)
@@ -91,7 +99,8 @@ SLC_DEVICE void slc_map_shared(const struct slc_job *job, const struct slc_call 
         slc_put_id(&job->dispatch_ids, t, job->rule.top_k + j,
                    live ? home * map->local + map->slots + j : -1);
     if (j < map->shared && job->dispatch_weights.data) {
-        float weight = has_shared ? row->shared / map->shared_divisor : map->shared_constant;
+        float weight = has_shared ? slc_quotient(row->shared, map->shared_divisor)
+                                  : map->shared_constant;
         job->dispatch_weights.data[t * job->dispatch_weights.stride + job->rule.top_k + j] =
             live ? weight : 0.0f;
     }
