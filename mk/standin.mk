@@ -11,7 +11,8 @@ STANDIN_FLAGS := -O2 -g -fno-math-errno
 .PHONY: standin standin-test
 standin: $(STANDIN_LIB)
 standin-test: $(STANDIN_LIB) $(BUILD)/standin/test \
-    $(STANDIN_KERNELS:tests/standin/kernels/%.cu=$(BUILD)/standin/%.fatbin)
+    $(STANDIN_KERNELS:tests/standin/kernels/%.cu=$(BUILD)/standin/%.fatbin) \
+    $(BUILD)/standin/basics_lz4.fatbin
 
 $(BUILD)/standin/obj/%.o: tests/standin/%.c $(BUILD)/flags mk/standin.mk
 	@mkdir -p $(@D)
@@ -32,4 +33,9 @@ $(BUILD)/standin/%.fatbin: tests/standin/kernels/%.cu mk/standin.mk
 	@mkdir -p $(@D)
 	$(call say,NVCC)
 	$(Q)$(STANDIN_NVCC) -fatbin --fmad=false -lineinfo --compress-mode=none \
+	    -gencode arch=compute_$(STANDIN_ARCH),code=compute_$(STANDIN_ARCH) -o $@ $<
+$(BUILD)/standin/%_lz4.fatbin: tests/standin/kernels/%.cu mk/standin.mk
+	@mkdir -p $(@D)
+	$(call say,NVCC)
+	$(Q)$(STANDIN_NVCC) -fatbin --fmad=false --compress-mode=speed \
 	    -gencode arch=compute_$(STANDIN_ARCH),code=compute_$(STANDIN_ARCH) -o $@ $<

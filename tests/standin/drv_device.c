@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "drv_api.h"
 
@@ -10,18 +11,28 @@
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static int initialised, device_count;
+static pid_t owner;
 static struct CUctx_st primary[DRV_DEVICES_MAX];
 static _Thread_local struct CUctx_st *stack[STACK_MAX];
 static _Thread_local int depth;
+
+/* As with the real driver, the child of a process that had begun cannot use it. */
+static bool begun(void)
+{
+    return initialised && owner == getpid();
+}
 
 int cuInit(unsigned flags)
 {
     if (flags)
         return DRV_INVALID_VALUE;
+    if (initialised && !begun())
+        return DRV_NOT_INITIALIZED;
     (void)pthread_mutex_lock(&lock);
     const char *wanted = getenv("STANDIN_DEVICES");
     long n = wanted ? strtol(wanted, NULL, 10) : 8;
     device_count = n < 0 ? 0 : n > DRV_DEVICES_MAX ? DRV_DEVICES_MAX : (int)n;
+    owner = getpid();
     initialised = 1;
     (void)pthread_mutex_unlock(&lock);
     return device_count ? DRV_OK : DRV_NO_DEVICE;
@@ -84,7 +95,7 @@ int cuGetErrorString(int error, const char **text)
 
 static int check(int device)
 {
-    if (!initialised)
+    if (!begun())
         return DRV_NOT_INITIALIZED;
     return device < 0 || device >= device_count ? DRV_INVALID_DEVICE : DRV_OK;
 }
@@ -98,7 +109,7 @@ int cuDeviceGet(int *device, int ordinal)
 int cuDeviceGetCount(int *count)
 {
     *count = device_count;
-    return initialised ? DRV_OK : DRV_NOT_INITIALIZED;
+    return begun() ? DRV_OK : DRV_NOT_INITIALIZED;
 }
 
 int cuDeviceGetName(char *name, int room, int device)
@@ -214,7 +225,7 @@ struct CUctx_st *drv_context(void)
 
 int drv_ready(struct CUctx_st **ctx)
 {
-    if (!initialised)
+    if (!begun())
         return DRV_NOT_INITIALIZED;
     *ctx = drv_context();
     if (!*ctx || (*ctx)->refs == 0)
@@ -225,7 +236,7 @@ int drv_ready(struct CUctx_st **ctx)
 int cuCtxGetCurrent(struct CUctx_st **ctx)
 {
     *ctx = drv_context();
-    return initialised ? DRV_OK : DRV_NOT_INITIALIZED;
+    return begun() ? DRV_OK : DRV_NOT_INITIALIZED;
 }
 
 int cuCtxSetCurrent(struct CUctx_st *ctx)
