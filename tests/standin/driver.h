@@ -43,7 +43,6 @@ enum {
 
 #define DRV_DEVICES_MAX 64
 #define DRV_VERSION 13000
-#define DRV_SM 90
 #define DRV_MEMORY (80ULL << 30)
 
 typedef uint64_t drv_address;
@@ -116,7 +115,8 @@ struct CUevent_st {
 
 /* The context of the calling thread, NULL without. */
 struct CUctx_st *drv_context(void);
-int drv_devices(void);
+/* 90, or STANDIN_SM: the architecture that the devices have. */
+int drv_sm(void);
 /* What stops a call: no context, or an error that sticks to it. */
 int drv_ready(struct CUctx_st **ctx);
 /* Of the nth event that shall fail, its error; else DRV_OK. */

@@ -30,7 +30,7 @@ static int load(struct CUctx_st *ctx, struct CUmod_st **module, const void *imag
 {
     char why[400], text[460];
     int error;
-    char *ptx = fatbin_ptx(image, DRV_SM, &error);
+    char *ptx = fatbin_ptx(image, drv_sm(), &error);
     if (!ptx)
         return error;
     struct CUmod_st *m = calloc(1, sizeof *m);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Blocks of a grid in turn. A block runs until it ends; only one that polls lets others begin, up to
- * as many as a device holds, and all of those that wait give the processor away. */
+/* Blocks of a grid in turn. A block runs until it ends; only one that polls lets others begin, up
+ * to as many as a device holds, and all of those that wait give the processor away. */
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>

@@ -199,7 +199,7 @@ static bool label_or_instruction(struct build *b)
     return true;
 }
 
-/* nounroll is for compilers; used_bytes_mask says which bytes of the load after it are looked at. */
+/* nounroll is for compilers; used_bytes_mask says which bytes of the next load are looked at. */
 static bool pragma(struct build *b)
 {
     uint64_t bits;
