@@ -30,7 +30,7 @@ fi
 run() {
     local part=$1 out line rc
     shift
-    out=$(timeout -k 5 100 mpiexec "$@" -n 4 "$build/mpi_test" "$build/libsluice_cpu.so" "$part" 2>&1)
+    out=$(timeout -k 5 200 mpiexec "$@" -n 4 "$build/mpi_test" "$build/libsluice_cpu.so" "$part" 2>&1)
     rc=$?
     line=$(grep -E '^[0-9]+ passed, [0-9]+ failed$' <<<"$out" | tail -n 1)
     if [[ $line =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed$ ]]; then

@@ -92,7 +92,7 @@ else
     script install 120
     script fuzz 300
     script system_calls 120
-    [ ! -f tests/mpi.sh ] || script mpi 120
+    [ ! -f tests/mpi.sh ] || script mpi 400
     script standin 200
     script cuda 400
     script lint 600
