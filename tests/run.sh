@@ -80,7 +80,7 @@ if [ "$level" = check ]; then
     script symbols 60
 else
     part asan 400 "$make unit-asan && CT_PATIENCE=3 $build/asan/unit"
-    part tsan 400 "$make unit-tsan && CT_PATIENCE=5 $plain $build/tsan/unit"
+    part tsan 400 "$make unit-tsan && CT_PATIENCE=3 $plain $build/tsan/unit"
     part clang 400 "make --no-print-directory -s -j2 BUILD=$build/clang CC=clang CXX=clang++ \
         all unit && $build/clang/unit"
     script header 120
