@@ -184,6 +184,7 @@ help:
 	@echo 'make conform       the conformance suite on the plugin and on every mutant'
 	@echo 'make fuzz          each fuzzer for FUZZ_SECONDS (20); fuzz-replay: only the corpus'
 	@echo 'make bench         ratios measured side by side'
+	@echo 'make cuda          the CUDA backend, where there is nvcc; tests/cuda.sh runs it without a GPU'
 	@echo 'make install       into $$(DESTDIR)$$(PREFIX); PREFIX=$(PREFIX)'
 	@echo 'make lint format   check the style; put it right'
 	@echo 'make abi-baseline  renew abi/baseline after a change that was meant'
