@@ -21,7 +21,8 @@ enum {
     SL_CHANNEL_BALANCE = 1,
     SL_CHANNEL_MIGRATE = 2,
     SL_CHANNEL_OPEN = 3,
-    SL_CHANNEL_LOAD = 4 /* messages only: what fails there leaves the others alone */
+    SL_CHANNEL_LOAD = 4, /* messages only: what fails there leaves the others alone */
+    SL_CHANNEL_ASK = 5   /* who is missing from a sum of load */
 };
 
 /* At open: makes the state that config->transport and uses ask for (context->exchange), and fills
