@@ -67,6 +67,22 @@ good "^OK: every choice" replay --model deepseek-v3 --experts count --balance st
 refused "shared level needs --balance" replay --model deepseek-v3 --shared level
 refused "copy balanced needs --balance" replay --model deepseek-v3 --copy balanced
 refused "objective needs --balance" replay --model deepseek-v3 --objective experts
+# Which of the other two takes less time changes with the tokens; COST is never behind.
+timed() { # OBJECTIVE TOKENS: the slowest rank's time for a layer
+    "$sluice" replay --model deepseek-v3 --layers 4 --redundant 128 --placement random --experts count \
+        --tokens "$2" --steps 6 --balance now --shared level --objective "$1" --expert-ns 6000 --row-ps 400000 \
+        --move-ps 50000 | sed -n 's/^by the costs given, the slowest rank takes \([0-9.]*\) us for a layer$/\1/p'
+}
+for tokens in 4 64; do
+    if echo "$tokens $(timed tokens $tokens) $(timed experts $tokens) $(timed cost $tokens)" |
+        awk '{ fits = NF == 4 && ($1 == 4 ? $3 < $2 : $2 < $3) && $4 <= $2 && $4 <= $3 } END { exit !fits }'; then
+        ok
+    else
+        bad "replay --objective cost with $tokens tokens: $(timed tokens $tokens) $(timed experts $tokens) $(timed cost $tokens)"
+    fi
+done
+good '"us": 0.31' replay --model mixtral-8x7b --layers 1 --balance now --objective cost --row-ps 1000 --json -
+refused "cost needs --expert-ns, --row-ps or" replay --model deepseek-v3 --balance now --objective cost
 refused "balance needs --copy balanced or" replay --model deepseek-v3 --balance now --copy random
 refused "plan needs --steps 2" replay --model deepseek-v3 --steps 1 --plan level
 refused "experts count needs --dispatch exact" replay --model deepseek-v3 --experts count --dispatch fixed
