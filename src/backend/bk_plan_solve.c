@@ -184,20 +184,77 @@ static void add_write(struct writer *writer, int32_t to, int32_t expert)
     writer->pending[writer->pending_count++] = (struct sl_moves_write){.to = to, .expert = expert};
 }
 
+static struct sl_level_problem problem_of(struct sl_plan_job *job, int32_t layer,
+                                          const struct scene *scene)
+{
+    struct sl_level_problem problem = level_of(job, scene);
+    problem.work = part_of_work(job, layer);
+    if (job->request->stop) {
+        problem.stop = stop_of;
+        problem.user = job;
+    }
+    return problem;
+}
+
+/* Into scene->wanted, from nothing, as near to what is present as its ranks can be named. */
+static void new_map(const struct sl_plan_job *job, const struct scene *scene,
+                    struct sl_level *level, bool match)
+{
+    char *beside = scene->rest + round_up(sl_level_bytes(&level->problem));
+    sl_level_fresh(level, beside);
+    memcpy(scene->wanted, level->map, (size_t)scene->physical * sizeof *scene->wanted);
+    if (match)
+        sl_level_match(job->living_count, scene->slots, scene->present, scene->wanted, beside);
+}
+
+static bool reaches(struct sl_level *level)
+{
+    bool all = true;
+    for (int32_t w = 0; w < level->problem.windows; w++)
+        all = all && sl_level_least(level, w) <= level->cap[w];
+    return all;
+}
+
+/* Where no repair leads to the target and a new map does, that is the last group: a budget that
+ * does not go so far leaves the repair. */
+static void repair_by_new(struct sl_plan_job *job, int32_t layer, const struct scene *scene,
+                          struct sl_level *level, struct writer *writer)
+{
+    struct sl_plan_work *work = writer->work;
+    struct sl_level_problem problem = problem_of(job, layer, scene);
+    int32_t differ = 0;
+    if (problem.target <= 1 || reaches(level) || level->stopped ||
+        (problem.work && level->work >= problem.work))
+        return;
+    problem.work -= problem.work ? level->work : 0;
+    memcpy(scene->present, level->map, (size_t)scene->physical * sizeof *scene->present);
+    sl_level_open(level, &problem, scene->present, scene->rest);
+    new_map(job, scene, level, true);
+    work->units += level->work;
+    work->stopped = level->stopped;
+    double bound = sl_level_bound(level);
+    for (int32_t p = 0; p < scene->physical; p++)
+        differ += scene->wanted[p] != scene->present[p];
+    /* Each of the writes at most twice, and all groups, must have room. */
+    if (!reaches(level) || work->groups == work->physical ||
+        work->count + 2 * differ > 2 * work->physical)
+        return;
+    for (int32_t p = 0; p < scene->physical; p++)
+        if (scene->wanted[p] >= 0 && scene->wanted[p] != scene->present[p])
+            add_write(writer, slot_of(job, scene->slots, p), scene->wanted[p]);
+    end_group(writer);
+    work->bound[work->groups] = bound;
+}
+
 static void repair(struct sl_plan_job *job, int32_t layer, const struct scene *scene,
                    struct sl_level *level, struct writer *writer)
 {
     const sluice_plan_budget *budget = job->request->budget;
     struct sl_plan_work *work = writer->work;
-    struct sl_level_problem problem = level_of(job, scene);
-    problem.work = part_of_work(job, layer);
+    struct sl_level_problem problem = problem_of(job, layer, scene);
     if (budget && !SL_MUTANT(plan_budget_ignored)) {
         problem.layer_slots = limit_of(budget->layer_slots);
         problem.rank_slots = limit_of(budget->rank_slots);
-    }
-    if (job->request->stop) {
-        problem.stop = stop_of;
-        problem.user = job;
     }
     sl_level_open(level, &problem, scene->present, scene->rest);
     sl_level_repair(level);
@@ -211,26 +268,18 @@ static void repair(struct sl_plan_job *job, int32_t layer, const struct scene *s
     }
     work->units = level->work;
     work->stopped = level->stopped;
+    repair_by_new(job, layer, scene, level, writer);
 }
 
-/* Into scene->wanted, from nothing; bound[] of before and after. */
+/* A new map, with bound[] of before and after. */
 static void level_fresh(struct sl_plan_job *job, int32_t layer, const struct scene *scene,
                         struct sl_level *level, struct sl_plan_work *work)
 {
-    struct sl_level_problem problem = level_of(job, scene);
-    problem.work = part_of_work(job, layer);
-    if (job->request->stop) {
-        problem.stop = stop_of;
-        problem.user = job;
-    }
-    char *eplb = scene->rest + round_up(sl_level_bytes(&problem));
+    struct sl_level_problem problem = problem_of(job, layer, scene);
     sl_level_open(level, &problem, scene->present, scene->rest);
     work->bound[0] = level->bound[0];
-    sl_level_fresh(level, eplb);
+    new_map(job, scene, level, scene->has_map);
     work->bound[1] = sl_level_bound(level);
-    memcpy(scene->wanted, level->map, (size_t)scene->physical * sizeof *scene->wanted);
-    if (scene->has_map)
-        sl_level_match(job->living_count, scene->slots, scene->present, scene->wanted, eplb);
     work->units = level->work;
     work->stopped = level->stopped;
 }
@@ -341,10 +390,7 @@ int32_t sl_plan_slots(struct sl_plan_job *job, int32_t layer, char *scratch)
         if (!possible)
             continue;
         sl_level_fresh(&level, scene.rest + round_up(sl_level_bytes(&problem)));
-        bool reached = true;
-        for (int32_t w = 0; w < job->windows; w++)
-            reached = reached && sl_level_least(&level, w) <= level.cap[w];
-        if (reached)
+        if (reaches(&level))
             return slots;
     }
     return -1;
