@@ -135,6 +135,8 @@ CT(plan_args, layers, "layers")
     REFUSE(w->layers[0].shared = 9, "layers[0].shared is 9");
     REFUSE(w->layers[0].groups = 3, "layers[0].groups is 3: must divide the 8 experts");
     REFUSE(w->layers[0].expert_bytes = -1, "layers[0].expert_bytes is -1");
+    REFUSE(w->layers[0].expert_bytes = ((int64_t)1 << 36) + 1,
+           "layers[0].expert_bytes is 68719476737: must be 0 to 68719476736");
     REFUSE(w->layers[1].expert_bytes = 0, "layers[1].expert_bytes is 0");
     REFUSE(p->map[5] = E, "layers[1].map: slot 5 has 8: must be -1 to 7");
     REFUSE(p->map[7] = -2, "layers[1].map: slot 7 has -2");
