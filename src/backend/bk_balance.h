@@ -46,7 +46,7 @@ struct sl_context_balance {
     int64_t *room;           /* [ranks] the same of shared columns */
     int32_t *rows;           /* [ranks][most entries + 1] of add_counts */
     int32_t *start, *copies; /* [most P + 1], [most P]: entries are physical */
-    struct sl_turn *turns;   /* [most entries] */
+    struct sl_turn *turns;   /* [threads][most entries] */
     char *scratch;
 };
 
