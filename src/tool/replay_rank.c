@@ -179,7 +179,7 @@ static bool route_fused(struct sl_world_rank *rank, int32_t layer, const struct 
         args.shared_logits = tensor(&gates, s->in->shared_logits + s->first * c->router.shared, F32,
                                     s->tokens, c->router.shared);
     if (c->router.zero_experts)
-        args.zero_weight = tensor(&zero, rank->zero_weight, F32, s->tokens, 0);
+        args.zero_weight_here = tensor(&zero, rank->zero_weight, F32, s->tokens, 0);
     return sl_rank_ok(rank, "route", layer, route->route(rank->context, &args));
 }
 
