@@ -73,6 +73,9 @@ struct sl_balance sl_balance_problem_of(sluice_context *context, int32_t layer);
 
 size_t sl_balance_window_bytes(const sluice_context *context, int32_t layer, int32_t steps);
 
+/* Of all layers, at the default number of steps: what `configure` may come to take. */
+size_t sl_balance_window_needs(const sluice_context *context);
+
 /* Nothing has been counted. */
 void sl_balance_forget(sluice_context *context, int32_t layer);
 
