@@ -14,6 +14,7 @@ struct scene {
     int64_t *spread;                  /* [windows] */
     int32_t *present, *wanted;        /* [physical] */
     char *rest;                       /* for the core */
+    double time_ps;                   /* COST: of all windows, over all ranks */
     bool has_map, has_tokens;
 };
 
@@ -24,14 +25,15 @@ static size_t round_up(size_t bytes)
 
 static void *take(char *memory, size_t *at, size_t bytes)
 {
-    char *here = memory ? memory + *at : NULL;
+    /* Without memory only the sizes count. */
+    char *here = (char *)((uintptr_t)memory + *at);
     *at += round_up(bytes);
     return here;
 }
 
 static size_t lay_out(const struct sl_plan_job *job, struct scene *scene, char *memory)
 {
-    size_t at = 0, windows = (size_t)job->request->window_count;
+    size_t at = 0, windows = (size_t)job->windows;
     size_t physical = (size_t)scene->slots * (size_t)job->living_count;
     scene->physical = (int32_t)physical;
     scene->load = take(memory, &at, windows * (size_t)scene->experts * sizeof(int64_t));
@@ -84,35 +86,15 @@ size_t sl_plan_scratch(const struct sl_plan_job *job, int32_t experts, int32_t s
     return fixed + level_bytes + round_up(sl_eplb_bytes(&eplb)) + moves;
 }
 
-/* Loads of the layer in each window, or summed. */
-static void fill_loads(const struct sl_plan_job *job, int32_t layer, struct scene *scene)
-{
-    const sluice_plan_request *request = job->request;
-    int32_t experts = scene->experts, shared = request->layers[layer]->shared;
-    memset(scene->load, 0, (size_t)job->windows * (size_t)experts * sizeof *scene->load);
-    memset(scene->spread, 0, (size_t)job->windows * sizeof *scene->spread);
-    for (int32_t i = 0; i < request->window_count; i++) {
-        const sluice_plan_window *window = request->windows[i];
-        const int64_t *counts = window->counts + window->stride * layer;
-        int32_t w = job->windows == 1 ? 0 : i;
-        int64_t sum = 0;
-        for (int32_t e = 0; e < experts; e++) {
-            scene->load[(ptrdiff_t)w * experts + e] += counts[e];
-            sum += counts[e];
-        }
-        scene->has_tokens = scene->has_tokens || sum > 0;
-        if (shared > 0)
-            scene->spread[w] += shared * (window->tokens ? window->tokens : sum / window->top_k);
-    }
-}
-
 static struct scene open_scene(const struct sl_plan_job *job, int32_t layer, int32_t slots,
                                char *scratch)
 {
     const sluice_plan_layer *given = job->request->layers[layer];
     struct scene scene = {.experts = given->experts, .slots = slots};
     (void)lay_out(job, &scene, scratch);
-    fill_loads(job, layer, &scene);
+    scene.time_ps = sl_plan_loads(job, layer, scene.load, scene.spread);
+    for (int64_t i = 0; i < (int64_t)job->windows * scene.experts; i++)
+        scene.has_tokens = scene.has_tokens || scene.load[i] > 0;
     return scene;
 }
 
@@ -343,6 +325,7 @@ void sl_plan_solve(struct sl_plan_job *job, int32_t layer, char *scratch)
     world.slots = work->slots;
     scene.has_map = work->given->map != NULL;
     work->has_tokens = scene.has_tokens;
+    work->time_ps = scene.time_ps;
     for (int32_t p = 0; p < work->physical; p++)
         work->map[p] = scene.has_map ? work->given->map[p] : -1;
     for (int32_t p = 0; p < scene.physical; p++)

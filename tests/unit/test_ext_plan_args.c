@@ -107,8 +107,11 @@ CT(plan_args, services, "host, balance and budget")
     REFUSE(w->request.pay_steps = 1, "request.balance.costs must say");
     REFUSE(with_costs(p); p->costs.struct_size = 8, "request.balance.costs.struct_size is 8");
     REFUSE(with_costs(p); p->costs.row_ps = -1, "request.balance.costs.row_ps is -1");
-    REFUSE_AS(SLUICE_UNSUPPORTED, p->balance.objective = SLUICE_BALANCE_EXPERTS,
-              "request.balance.objective is EXPERTS");
+    REFUSE(p->balance.objective = SLUICE_BALANCE_EXPERTS, "windows[0].steps is 0: must be 1");
+    REFUSE(with_costs(p); p->costs.expert_ps = 1, "windows[0].steps is 0: must be 1");
+    REFUSE(with_costs(p); p->costs.expert_ps = -1, "request.balance.costs.expert_ps is -1");
+    REFUSE(with_costs(p); p->costs.add = 2, "request.balance.costs.add is 2");
+    REFUSE(with_costs(p); p->costs.row_ps = 0, "row_ps and expert_ps are 0");
     REFUSE(p->budget.struct_size = 8, "request.budget.struct_size is 8");
     REFUSE(p->budget.slots = -1, "request.budget.slots is -1");
     REFUSE(p->budget.layer_slots = -2, "request.budget.layer_slots is -2");
