@@ -13,7 +13,7 @@ STANDIN_FLAGS := -O2 -g -fno-math-errno
 
 .PHONY: standin standin-test
 standin: $(STANDIN_LIB) $(STANDIN_NCCL)
-standin-test: standin $(BUILD)/standin/test \
+standin-test: standin $(BUILD)/standin/test $(BUILD)/standin/nccl_rank \
     $(STANDIN_KERNELS:tests/standin/kernels/%.cu=$(BUILD)/standin/%.fatbin) \
     $(BUILD)/standin/basics_lz4.fatbin
 
@@ -34,6 +34,11 @@ $(BUILD)/standin/test: $(STANDIN_TEST_SRC:tests/standin/%.c=$(BUILD)/standin/obj
     $(patsubst %,$(BUILD)/obj/tests/harness/%.o,ct_check ct)
 	$(call say,LD)
 	$(Q)$(CXX) $(LDFLAGS) -o $@ $^ $(GTEST) -ldl -lm -pthread
+
+$(BUILD)/standin/nccl_rank: \
+    $(patsubst %,$(BUILD)/standin/obj/%.o,check/nccl_rank unit/nccl_team unit/nccl_bodies)
+	$(call say,LD)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -ldl -pthread
 
 # No contraction, as in the kernels that ship.
 $(BUILD)/standin/%.fatbin: tests/standin/kernels/%.cu mk/standin.mk

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Ranks that run one body each, as threads of this process or as processes (build/standin/nccl_rank),
+/* Ranks that run one body each, as threads of this process or as processes (nccl_rank.c),
  * with device, stream and communicator of their own. Bodies know no test harness: the first check
  * that fails leaves its words. */
 #ifndef STANDIN_NCCL_TEAM_H
