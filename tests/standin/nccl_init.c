@@ -59,6 +59,7 @@ ncclComm_t comm_new(int32_t nranks, int32_t rank, bool blocking)
     if (!comm)
         return NULL;
     comm->magic = COMM_MAGIC;
+    comm->pid = (int32_t)getpid();
     comm->stage = COMM_JOINING;
     comm->refs = 1;
     comm->nranks = nranks;

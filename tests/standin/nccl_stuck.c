@@ -134,7 +134,7 @@ void report_late(struct world *world, int32_t rank, int64_t ms)
 {
     struct text text = {.at = 0};
     const char *seconds = getenv("STANDIN_NCCL_TIMEOUT");
-    if (world->head->reported || (double)ms < (seconds ? strtod(seconds, NULL) : 60.0) * 1000.0)
+    if (world->head->reported || (double)ms < (seconds ? strtod(seconds, NULL) : 15.0) * 1000.0)
         return;
     add(&text, "NCCL: rank %d has waited for %lld ms", rank, (long long)ms);
     for (int32_t r = 0; r < world->nranks; r++)

@@ -221,3 +221,26 @@ void body_wrong_group(struct member *m)
     TEAM_OK(m, f->cuMemFree_v2(at));
     TEAM_OK(m, f->cuMemFree_v2(from));
 }
+
+/* A stream of the next device's context. */
+void body_other_stream(struct member *m)
+{
+    const struct team_functions *f = m->f;
+    int device = (m->rank + 1) % m->nranks;
+    struct CUctx_st *ctx;
+    struct CUstream_st *stream;
+    drv_address at = team_upload(m, &m->rank, 4);
+    void *data = team_device(at);
+    TEAM_OK(m, f->cuDevicePrimaryCtxRetain(&ctx, device));
+    TEAM_OK(m, f->cuCtxPushCurrent_v2(ctx));
+    TEAM_OK(m, f->cuStreamCreate(&stream, 1));
+    /* The communicator's context counts, not the current one. */
+    TEAM_OK(m, f->ncclAllReduce(data, data, 1, ncclInt32, ncclSum, m->comm, m->stream));
+    TEAM_GIVES(m, f->ncclAllReduce(data, data, 1, ncclInt32, ncclSum, m->comm, stream),
+               ncclUnhandledCudaError);
+    TEAM_OK(m, f->cuStreamDestroy_v2(stream));
+    TEAM_OK(m, f->cuCtxPopCurrent_v2(NULL));
+    TEAM_OK(m, f->cuDevicePrimaryCtxRelease_v2(device));
+    TEAM_OK(m, f->cuStreamSynchronize(m->stream));
+    TEAM_OK(m, f->cuMemFree_v2(at));
+}
