@@ -244,3 +244,17 @@ void body_other_stream(struct member *m)
     TEAM_OK(m, f->cuStreamSynchronize(m->stream));
     TEAM_OK(m, f->cuMemFree_v2(at));
 }
+
+/* A configuration as 2.14 had it, of which only `blocking` counts. */
+void body_old_config(struct member *m)
+{
+    ncclConfig_t config = {
+        .size = 24, .magic = STANDIN_NCCL_MAGIC, .version = 21400, .blocking = 2};
+    TEAM_GIVES(m, m->f->ncclCommInitRankConfig(&m->comm, m->nranks, m->id, m->rank, &config),
+               ncclInvalidArgument);
+    config.blocking = 0;
+    config.minCTAs = config.maxCTAs = -1;
+    TEAM_GIVES(m, m->f->ncclCommInitRankConfig(&m->comm, m->nranks, m->id, m->rank, &config),
+               ncclInProgress);
+    TEAM_OK(m, team_settle(m));
+}

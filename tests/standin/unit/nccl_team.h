@@ -50,6 +50,7 @@ extern const struct team_entry team_bodies[];
     F(exchange, false)                                                                             \
     F(storm, false)                                                                                \
     F(other_stream, false)                                                                         \
+    F(old_config, true)                                                                            \
     F(non_blocking, true)                                                                          \
     F(split, false)                                                                                \
     F(registration, false)                                                                         \

@@ -63,6 +63,7 @@ CT(nccl_threads, streams, "Operations of one communicator keep their order acros
 CT(nccl_threads, wrong_calls, "Wrong ranks, ids, configurations and devices are refused")
 {
     ct_str_eq(team_threads("wrong_calls", 2), "");
+    ct_str_eq(team_threads("old_config", 2), "");
     ct_str_eq(team_threads("wrong_group", 2), "");
 }
 
