@@ -282,3 +282,32 @@ void body_storm(struct member *m)
     TEAM_OK(m, m->f->ncclCommDestroy(comms[1]));
     TEAM_OK(m, m->f->cuStreamDestroy_v2(streams[1]));
 }
+
+static void expect_written(struct member *m, drv_address at, int first, int second)
+{
+    uint8_t *data, *init;
+    TEAM_OK(m, m->f->cuStreamSynchronize(m->stream));
+    TEAM_OK(m, m->f->standin_memory(at, 8, m->rank, "test", &data, &init));
+    for (int b = 0; b < 8; b++)
+        TEAM_GIVES(m, init[b], b < 4 ? first : second);
+}
+
+/* What was never written is sent as such: a kernel that reads it there is found out there. Of a sum
+ * all parts must be written. Here rank 0 wrote one of two numbers, the others both. */
+void body_unwritten(struct member *m)
+{
+    const int32_t both[2] = {1, 2};
+    drv_address from = team_upload(m, NULL, 8), to = team_upload(m, NULL, 8);
+    TEAM_OK(m, m->f->cuMemcpyHtoD_v2(from, both, m->rank ? 8 : 4));
+    TEAM_OK(m, m->f->ncclBroadcast(team_device(from), team_device(to), 2, ncclInt32, 0, m->comm,
+                                   m->stream));
+    expect_written(m, to, 1, 0);
+    TEAM_OK(m, m->f->ncclBroadcast(team_device(from), team_device(to), 2, ncclInt32, 1, m->comm,
+                                   m->stream));
+    expect_written(m, to, 1, 1);
+    TEAM_OK(m, m->f->ncclAllReduce(team_device(from), team_device(to), 2, ncclInt32, ncclSum,
+                                   m->comm, m->stream));
+    expect_written(m, to, 1, 0);
+    TEAM_OK(m, m->f->cuMemFree_v2(from));
+    TEAM_OK(m, m->f->cuMemFree_v2(to));
+}

@@ -34,6 +34,7 @@ static void open_both(void)
             fill(cuda, "standin_violations", &functions.standin_violations) &&
             fill(nccl, "standin_nccl_fault", &functions.standin_nccl_fault) &&
             fill(nccl, "standin_nccl_forgive", &functions.standin_nccl_forgive) &&
+            fill(cuda, "standin_memory", &functions.standin_memory) &&
             fill(cuda, "standin_forgive", &functions.standin_forgive) && functions.cuInit(0) == 0;
 }
 

@@ -19,6 +19,8 @@ struct team_functions {
     const char *(*standin_message)(void);
     uint64_t (*standin_violations)(void);
     void (*standin_forgive)(void);
+    int (*standin_memory)(uint64_t address, uint64_t bytes, int device, const char *what,
+                          uint8_t **data, uint8_t **init);
     NCCL_FUNCTIONS(TEAM_NCCL)
     int (*standin_nccl_fault)(enum standin_nccl_fault fault, int rank, uint64_t nth, int64_t value);
     void (*standin_nccl_forgive)(void);
@@ -50,6 +52,7 @@ extern const struct team_entry team_bodies[];
     F(exchange, false)                                                                             \
     F(storm, false)                                                                                \
     F(other_stream, false)                                                                         \
+    F(unwritten, false)                                                                            \
     F(old_config, true)                                                                            \
     F(non_blocking, true)                                                                          \
     F(split, false)                                                                                \

@@ -28,6 +28,12 @@ CT(nccl_threads, storm, "Drawn operations on two communicators and two streams a
     with_all_sizes("storm");
 }
 
+CT(nccl_threads, unwritten, "Memory that was never written stays so where it is received")
+{
+    ct_str_eq(team_threads("unwritten", 2), "");
+    ct_str_eq(team_threads("unwritten", 4), "");
+}
+
 CT(nccl_threads, other_stream, "A stream of another device is refused")
 {
     ct_str_eq(team_threads("other_stream", 2), "");
