@@ -293,6 +293,8 @@ ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t *error)
 
 ncclResult_t ncclCommFinalize(ncclComm_t comm)
 {
+    if (!comm)
+        return ncclSuccess;
     ncclResult_t result = comm_ready(comm);
     if (result)
         return result;

@@ -182,6 +182,7 @@ void body_wrong_calls(struct member *m)
                ncclInvalidArgument);
     TEAM_TRUE(m, strstr(f->ncclGetLastError(NULL), "magic 1") != NULL);
     TEAM_GIVES(m, f->ncclCommCount(NULL, &version), ncclInvalidArgument);
+    TEAM_OK(m, f->ncclCommFinalize(NULL));
     TEAM_GIVES(m, f->ncclGroupEnd(), ncclInvalidUsage);
     TEAM_OK(m, f->ncclGetVersion(&version));
     TEAM_GIVES(m, version, STANDIN_NCCL_VERSION);
