@@ -52,8 +52,9 @@ typedef struct sluice_plan_layer {
     int64_t expert_bytes;   /* of all parameters of one expert; 0: bytes are not counted, and a slot
                              * is the unit of gain; all layers have them or none */
     const int32_t *map;     /* [N * ranks] the present placement; NULL: there is none */
+    int64_t map_count;      /* entries of map; 0: as many as there must be */
 } sluice_plan_layer;
-SLUICE_ASSERT_ENDS_WITH(sluice_plan_layer, map);
+SLUICE_ASSERT_ENDS_WITH(sluice_plan_layer, map_count);
 
 /* A recorded window, or a shift of one that might come: a scenario. */
 typedef struct sluice_plan_window {

@@ -205,6 +205,12 @@ static sluice_status check_groups(const struct sl_text *text, const sluice_plan_
 static sluice_status check_map(const struct sl_text *text, const sluice_plan_request *request,
                                int32_t index, const sluice_plan_layer *layer)
 {
+    int64_t physical = (int64_t)layer->slots_per_rank * request->ranks;
+    if (layer->map_count && layer->map_count != (layer->map ? physical : 0))
+        return sl_text_fail(text, SLUICE_INVALID,
+                            "layers[%d].map_count is %lld: must be %lld, %s, or 0", index,
+                            (long long)layer->map_count, (long long)(layer->map ? physical : 0),
+                            layer->map ? "slots_per_rank times ranks" : "as map is NULL");
     for (int32_t p = 0; layer->map && p < layer->slots_per_rank * request->ranks; p++)
         if (layer->map[p] < -1 || layer->map[p] >= layer->experts)
             return sl_text_fail(text, SLUICE_INVALID,

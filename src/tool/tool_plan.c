@@ -83,7 +83,8 @@ static void fill(const struct sl_plan_case *c, const struct sl_counts *windows, 
             .shared = c->shared,
             .groups = c->groups,
             .expert_bytes = c->expert_bytes,
-            .map = current ? current->expert + (ptrdiff_t)l * current->slots : NULL};
+            .map = current ? current->expert + (ptrdiff_t)l * current->slots : NULL,
+            .map_count = current ? current->slots : 0};
         r->layer_list[l] = &r->layers[l];
     }
     for (int32_t w = 0; w < count; w++) {

@@ -137,6 +137,10 @@ CT(plan_args, layers, "layers")
            "layers[0].slots_per_rank is 3: 8 experts on 2 living ranks need at least 4");
     REFUSE(w->layers[0].shared = 9, "layers[0].shared is 9");
     REFUSE(w->layers[0].groups = 3, "layers[0].groups is 3: must divide the 8 experts");
+    REFUSE(w->layers[1].map_count = N * W - 1,
+           "layers[1].map_count is 11: must be 12, slots_per_rank times ranks, or 0");
+    REFUSE(w->layers[1].map_count = -1, "layers[1].map_count is -1");
+    REFUSE(w->layers[0].map_count = N * W, "layers[0].map_count is 12: must be 0, as map is NULL");
     REFUSE(w->layers[0].expert_bytes = -1, "layers[0].expert_bytes is -1");
     REFUSE(w->layers[0].expert_bytes = ((int64_t)1 << 36) + 1,
            "layers[0].expert_bytes is 68719476737: must be 0 to 68719476736");
