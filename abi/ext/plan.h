@@ -19,8 +19,8 @@ enum { SLUICE_PLAN_LEVEL = 0, SLUICE_PLAN_EPLB = 1 };
 
 /* LEVEL: few moves away from the present map (where they miss a target above 1 and a new map does
  * not, it is the last of the moves: a budget keeps a layer from it), or a new map (ranks renamed to
- * match what lies there); a layer without a present map gets a new one either way. EPLB's is always new, its ranks
- * as they come. */
+ * match what lies there); a layer without a present map gets a new one either way. EPLB's is
+ * always new, its ranks as they come. */
 enum { SLUICE_PLAN_REPAIR = 0, SLUICE_PLAN_FROM_NOTHING = 1 };
 
 /* EPLB: AUTO is hierarchical where the groups divide by the nodes, as SGLang's, and every node has

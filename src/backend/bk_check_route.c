@@ -23,5 +23,6 @@ sluice_status sl_check_route(struct sl_call *call, const sluice_route_args *args
     if (args->zero_weight_here && call->layer->rule.zero_experts == 0)
         return sl_fail(context, SLUICE_INVALID,
                        "zero_weight_here is given: the layer has no zero experts");
-    return sl_check_out(call, "zero_weight_here", args->zero_weight_here, 1, SL_T_F32, &call->zero_here);
+    return sl_check_out(call, "zero_weight_here", args->zero_weight_here, 1, SL_T_F32,
+                        &call->zero_here);
 }

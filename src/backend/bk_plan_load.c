@@ -84,7 +84,7 @@ static double total_of(const struct weigh *weigh, bool reads, int32_t first, int
 }
 
 /* One window to be judged: rows, reads, or both together, of `whole` in all; where they are less,
- * any rank may serve the rest, so that what is judged is their greatest against the whole's mean. */
+ * any rank may serve the rest: what is judged is their greatest against the mean of the whole. */
 static void fill(const struct weigh *weigh, bool rows, bool reads, int32_t first, int32_t end,
                  double whole, int64_t *load, int64_t *spread)
 {

@@ -60,8 +60,8 @@ struct sl_diagnose {
 
 const char *sl_remedy_title(const struct sl_diagnose *d, int remedy);
 
-/* Reads the windows: each file is one, or its steps are cut into at most eight. And the placement in
- * force, or makes it. */
+/* Reads the windows: each file is one, or its steps are cut into at most eight. Reads or makes the
+ * placement in force. */
 int sl_diagnose_load(struct sl_diagnose *d, char *err, size_t n);
 int sl_diagnose_measure(struct sl_diagnose *d, char *err, size_t n);
 void sl_diagnose_free(struct sl_diagnose *d);

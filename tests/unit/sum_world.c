@@ -199,7 +199,7 @@ static void step(struct sum_world *world, int32_t rank)
     sluice_status status = SLUICE_OK;
     if (since == 0)
         status = load()->window_end(world->context[rank], NULL);
-    else if (world->every[rank] && since % world->every[rank])
+    else if (since % (world->done[rank] ? 16 : world->every[rank]))
         return;
     else if (!world->done[rank] || !world->status[rank])
         status = load()->window_poll(world->context[rank], &done);
@@ -229,6 +229,7 @@ void sum_world_run(struct sum_world *world)
         world->member[r].world = world;
         world->member[r].rank = r;
         world->named[r] = -1;
+        world->every[r] = world->every[r] ? world->every[r] : 8;
         world->context[r] = open_rank(world, r);
         ct_true(world->context[r] != NULL);
         ct_expect_eq_i64(load()->windows(world->context[r], &config), SLUICE_OK);

@@ -34,7 +34,7 @@ struct sum_world {
     int64_t timeout_ns; /* 0: SUM_TIMEOUT ticks */
     int64_t now;
     int64_t begins[SUM_RANKS]; /* tick of window_end, or SUM_NEVER */
-    int64_t every[SUM_RANKS];  /* polls once in so many ticks; 0: in each */
+    int64_t every[SUM_RANKS];  /* polls once in so many ticks; 0: eight; less once done */
     int64_t dies[SUM_RANKS];   /* tick after which nothing more is done; 0: never */
     sluice_context *context[SUM_RANKS];
     bool done[SUM_RANKS]; /* out: the window has ended, well or not */
