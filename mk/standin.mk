@@ -13,7 +13,7 @@ STANDIN_FLAGS := -O2 -g -fno-math-errno
 standin: $(STANDIN_LIB)
 standin-test: $(STANDIN_LIB) $(BUILD)/standin/test \
     $(STANDIN_KERNELS:tests/standin/kernels/%.cu=$(BUILD)/standin/%.fatbin) \
-    $(BUILD)/standin/basics_lz4.fatbin
+    $(BUILD)/standin/basics_lz4.fatbin $(BUILD)/obj/cuda/kernels.fatbin
 
 $(BUILD)/standin/obj/%.o: tests/standin/%.c $(BUILD)/flags mk/standin.mk
 	@mkdir -p $(@D)
@@ -24,7 +24,9 @@ $(STANDIN_LIB): $(STANDIN_SRC:tests/standin/%.c=$(BUILD)/standin/obj/%.o)
 	$(call say,LD)
 	$(Q)$(CC) -shared -Wl,-soname,libcuda.so.1 $(CLOSED) $(LDFLAGS) -o $@ $^ -lm -pthread
 
+# The test reads our kernels' fat binary: each form in it must have a test.
 $(BUILD)/standin/test: $(STANDIN_TEST_SRC:tests/standin/%.c=$(BUILD)/standin/obj/%.o) \
+    $(BUILD)/standin/obj/fatbin.o \
     $(patsubst %,$(BUILD)/obj/tests/harness/%.o,ct_check ct)
 	$(call say,LD)
 	$(Q)$(CXX) $(LDFLAGS) -o $@ $^ $(GTEST) -ldl -lm -pthread

@@ -14,4 +14,5 @@ if ! make --no-print-directory -s -j2 BUILD="$build" CC="${CC:-cc}" CXX="${CXX:-
     echo "0 passed, 1 failed"
     exit 1
 fi
+export STANDIN_KERNELS=$build/obj/cuda/kernels.fatbin
 STANDIN_BUILD=$build/standin STANDIN_LOG=$build/standin/log LD_LIBRARY_PATH=$build/standin "$build/standin/test"
