@@ -70,6 +70,7 @@ void standin_add(const struct standin_counters *more)
     sum.bank_conflicts += more->bank_conflicts;
     sum.divergent_branches += more->divergent_branches;
     sum.global_atomics += more->global_atomics;
+    sum.same_value_stores += more->same_value_stores;
     for (int i = 0; i < STANDIN_CLASSES; i++)
         sum.by_class[i] += more->by_class[i];
     (void)pthread_mutex_unlock(&lock);

@@ -16,6 +16,8 @@ struct standin_counters {
     uint64_t bank_conflicts; /* further passes of shared accesses, beyond the first */
     uint64_t divergent_branches;
     uint64_t global_atomics; /* lanes */
+    /* Words stored by threads that nothing orders, always with the value that was there. */
+    uint64_t same_value_stores;
     /* int, float, convert, move, compare, branch, global load, global store, shared, local, param,
      * atomic, collect, barrier */
     uint64_t by_class[STANDIN_CLASSES];

@@ -134,41 +134,37 @@ FORM(setp_lt_s32__both,
      "or.b64 %rd9, %rd7, %rd8;",
      S(a) < S(b) ? 1 : 2)
 
+#define TYPES(each)                                                                                \
+    each(b16, h) each(u16, h) each(s16, h) each(b32, w) each(u32, w) each(s32, w) each(b64, x)     \
+        each(u64, x) each(s64, x) each(f32, f) each(f64, e)
 #define CHOOSE(t, l) FORM(selp_##t, "" #l "=" #l #l "p", c ? a : b)
-CHOOSE(b16, h)
-CHOOSE(u16, h) CHOOSE(s16, h) CHOOSE(b32, w) CHOOSE(u32, w) CHOOSE(s32, w) CHOOSE(b64, x) CHOOSE(
-    u64, x) CHOOSE(s64, x) CHOOSE(f32, f) CHOOSE(f64, e) FORM(and_pred, "p=pp",
-                                                              a &b) FORM(or_pred, "p=pp", a | b)
-    FORM(xor_pred, "p=pp", a ^ b) FORM(not_pred, "p=p", !a) FORM(mov_pred, "p=p", a) FORM(
-        mov_pred__number,
-        "mov.pred %p1, 0; mov.pred %p2, -1; selp.b64 %rd8, 1, 0, %p1; "
-        "selp.b64 %rd9, 2, %rd8, %p2;",
-        2)
-
 #define MOVE(t, l) FORM(mov_##t, "" #l "=" #l, a)
-        MOVE(b16, h) MOVE(u16, h) MOVE(s16, h) MOVE(b32, w) MOVE(u32, w) MOVE(s32, w) MOVE(
-            b64,
-            x) MOVE(u64, x)
-            MOVE(s64, x) MOVE(f32, f) MOVE(f64, e) FORM(mov_b32__pack, "w={hh}", a | b << 16) FORM(
-                mov_b64__pack, "x={ww}",
-                a | b << 32) FORM(mov_b64__four, "mov.b64 %rd9, {%rs1, %rs2, %rs1, %rs2};",
-                                  (a & 0xffff) *
-                                          0x100000001 |
-                                      (b & 0xffff) *
-                                          0x1000000010000)
-                FORM(mov_b32__split,
-                     "mov.b32 {%rs4, %rs5}, %r1; mov.b32 %r9, {%rs5, %rs4}; cvt.u64.u32 %rd9, %r9;",
-                     U(U(a) >> 16 | U(a) << 16))
-                    FORM(mov_b64__split, "mov.b64 {%r5, %r6}, %rd1; mov.b64 %rd9, {%r6, %r5};",
-                         a >> 32 | a << 32)
-                        FORM(mov_b64__high, "mov.b64 {_, %r6}, %rd1; cvt.u64.u32 %rd9, %r6;",
-                             a >> 32) FORM(mov_b32__float, "w=f", a) FORM(mov_b64__double, "x=e", a)
-                            FORM(mov_u32__special,
-                                 "mov.u32 %r5, %laneid; mov.u32 %r6, %lanemask_lt; mov.u32 %r7, "
-                                 "%nctaid.x; "
-                                 "mad.lo.s32 %r8, %r6, 64, %r5; mad.lo.s32 %r9, %r7, 65536, %r8; "
-                                 "mov.u32 %r5, %tid.x; and.b32 %r5, %r5, 31; shl.b32 %r6, 1, %r5; "
-                                 "sub.s32 %r6, %r6, 1; "
-                                 "mad.lo.s32 %r6, %r6, 64, %r5; sub.s32 %r9, %r9, %r6; cvt.u64.u32 "
-                                 "%rd9, %r9;",
-                                 36 * 65536)
+TYPES(CHOOSE)
+TYPES(MOVE)
+FORM(and_pred, "p=pp", a &b)
+FORM(or_pred, "p=pp", a | b)
+FORM(xor_pred, "p=pp", a ^ b)
+FORM(not_pred, "p=p", !a)
+FORM(mov_pred, "p=p", a)
+FORM(mov_pred__number,
+     "mov.pred %p1, 0; mov.pred %p2, -1; selp.b64 %rd8, 1, 0, %p1; selp.b64 %rd9, 2, %rd8, %p2;", 2)
+FORM(mov_b32__pack, "w={hh}", a | b << 16)
+FORM(mov_b64__pack, "x={ww}", a | b << 32)
+    FORM(mov_b64__four, "mov.b64 %rd9, {%rs1, %rs2, %rs1, %rs2};",
+         (a & 0xffff) * 0x100000001 | (b & 0xffff) * 0x1000000010000)
+        FORM(mov_b32__split,
+             "mov.b32 {%rs4, %rs5}, %r1; mov.b32 %r9, {%rs5, %rs4}; cvt.u64.u32 %rd9, %r9;",
+             U(U(a) >> 16 | U(a) << 16))
+            FORM(mov_b64__split, "mov.b64 {%r5, %r6}, %rd1; mov.b64 %rd9, {%r6, %r5};",
+                 a >> 32 | a << 32)
+                FORM(mov_b64__high, "mov.b64 {_, %r6}, %rd1; cvt.u64.u32 %rd9, %r6;", a >> 32)
+                    FORM(mov_b32__float, "w=f", a) FORM(mov_b64__double, "x=e", a)
+                        FORM(mov_u32__special,
+                             "mov.u32 %r5, %laneid; mov.u32 %r6, %lanemask_lt; mov.u32 %r7, "
+                             "%nctaid.x; "
+                             "mad.lo.s32 %r8, %r6, 64, %r5; mad.lo.s32 %r9, %r7, 65536, %r8; "
+                             "mov.u32 %r5, %tid.x; and.b32 %r5, %r5, 31; shl.b32 %r6, 1, %r5; "
+                             "sub.s32 %r6, %r6, 1; "
+                             "mad.lo.s32 %r6, %r6, 64, %r5; sub.s32 %r9, %r9, %r6; cvt.u64.u32 "
+                             "%rd9, %r9;",
+                             36 * 65536)
