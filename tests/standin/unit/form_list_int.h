@@ -148,23 +148,21 @@ FORM(not_pred, "p=p", !a)
 FORM(mov_pred, "p=p", a)
 FORM(mov_pred__number,
      "mov.pred %p1, 0; mov.pred %p2, -1; selp.b64 %rd8, 1, 0, %p1; selp.b64 %rd9, 2, %rd8, %p2;", 2)
+/* clang-format off: it takes these for one expression. */
 FORM(mov_b32__pack, "w={hh}", a | b << 16)
 FORM(mov_b64__pack, "x={ww}", a | b << 32)
-    FORM(mov_b64__four, "mov.b64 %rd9, {%rs1, %rs2, %rs1, %rs2};",
-         (a & 0xffff) * 0x100000001 | (b & 0xffff) * 0x1000000010000)
-        FORM(mov_b32__split,
-             "mov.b32 {%rs4, %rs5}, %r1; mov.b32 %r9, {%rs5, %rs4}; cvt.u64.u32 %rd9, %r9;",
-             U(U(a) >> 16 | U(a) << 16))
-            FORM(mov_b64__split, "mov.b64 {%r5, %r6}, %rd1; mov.b64 %rd9, {%r6, %r5};",
-                 a >> 32 | a << 32)
-                FORM(mov_b64__high, "mov.b64 {_, %r6}, %rd1; cvt.u64.u32 %rd9, %r6;", a >> 32)
-                    FORM(mov_b32__float, "w=f", a) FORM(mov_b64__double, "x=e", a)
-                        FORM(mov_u32__special,
-                             "mov.u32 %r5, %laneid; mov.u32 %r6, %lanemask_lt; mov.u32 %r7, "
-                             "%nctaid.x; "
-                             "mad.lo.s32 %r8, %r6, 64, %r5; mad.lo.s32 %r9, %r7, 65536, %r8; "
-                             "mov.u32 %r5, %tid.x; and.b32 %r5, %r5, 31; shl.b32 %r6, 1, %r5; "
-                             "sub.s32 %r6, %r6, 1; "
-                             "mad.lo.s32 %r6, %r6, 64, %r5; sub.s32 %r9, %r9, %r6; cvt.u64.u32 "
-                             "%rd9, %r9;",
-                             36 * 65536)
+FORM(mov_b64__four, "mov.b64 %rd9, {%rs1, %rs2, %rs1, %rs2};",
+     (a & 0xffff) * 0x100000001 | (b & 0xffff) * 0x1000000010000)
+FORM(mov_b32__split, "mov.b32 {%rs4, %rs5}, %r1; mov.b32 %r9, {%rs5, %rs4}; cvt.u64.u32 %rd9, %r9;",
+     U(U(a) >> 16 | U(a) << 16))
+FORM(mov_b64__split, "mov.b64 {%r5, %r6}, %rd1; mov.b64 %rd9, {%r6, %r5};", a >> 32 | a << 32)
+FORM(mov_b64__high, "mov.b64 {_, %r6}, %rd1; cvt.u64.u32 %rd9, %r6;", a >> 32)
+FORM(mov_b32__float, "w=f", a)
+FORM(mov_b64__double, "x=e", a)
+FORM(mov_u32__special,
+     "mov.u32 %r5, %laneid; mov.u32 %r6, %lanemask_lt; mov.u32 %r7, %nctaid.x; "
+     "mad.lo.s32 %r8, %r6, 64, %r5; mad.lo.s32 %r9, %r7, 65536, %r8; "
+     "mov.u32 %r5, %tid.x; and.b32 %r5, %r5, 31; shl.b32 %r6, 1, %r5; sub.s32 %r6, %r6, 1; "
+     "mad.lo.s32 %r6, %r6, 64, %r5; sub.s32 %r9, %r9, %r6; cvt.u64.u32 %rd9, %r9;",
+     36 * 65536)
+/* clang-format on */
