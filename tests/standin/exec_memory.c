@@ -38,7 +38,7 @@ static bool find_global(struct warp *w, const struct ptx_ins *ins, int lane, uin
     }
     out->data = a->data + (at - a->base);
     out->init = a->init ? a->init + (at - a->base) : NULL;
-    return true;
+    return race_reach(w, ins, lane, ins->cls != PCL_GLOBAL_LOAD, a);
 }
 
 static bool find(struct warp *w, const struct ptx_ins *ins, int lane, uint64_t at, uint32_t bytes,

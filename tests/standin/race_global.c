@@ -337,6 +337,30 @@ static void word_access(struct warp *w, const struct ptx_ins *ins, int lane, uin
     cell->write.alike = unordered;
 }
 
+static bool is_strong(const struct ptx_ins *ins)
+{
+    int order = ins->mod[PK_SEM];
+    return ins->cls == PCL_ATOMIC || (order != PM_NONE && order != PM_WEAK);
+}
+
+bool race_reach(struct warp *w, const struct ptx_ins *ins, int lane, bool store,
+                const struct mem_alloc *alloc)
+{
+    const struct lane_sync *sync = &w->sync[lane];
+    int device = w->cta->grid->device, order = ins->mod[PK_SEM];
+    if (!is_strong(ins))
+        return true;
+    uint64_t devices = __atomic_or_fetch(alloc->strong, 1ULL << device, __ATOMIC_RELAXED);
+    bool far = alloc->device != device || (devices & ~(1ULL << device));
+    bool wide = order == PM_VOLATILE || ins->mod[PK_SCOPE] == PO_SYS;
+    bool stale = store && sync->fenced && sync->near && order != PM_RELEASE && order != PM_ACQ_REL;
+    if (!far || (wide && !stale))
+        return true;
+    warp_fault(w, ins, lane, 719, "%s ends at the device, and others use this memory: .sys reaches",
+               wide ? "the fence before it" : "its scope");
+    return false;
+}
+
 void race_global(struct warp *w, const struct ptx_ins *ins, int lane, uint64_t address,
                  uint32_t bytes, enum race_kind kind, const void *value, const void *now)
 {
@@ -367,6 +391,7 @@ void race_global(struct warp *w, const struct ptx_ins *ins, int lane, uint64_t a
 void race_fence(struct warp *w, const struct ptx_ins *ins, uint32_t mask)
 {
     bool narrow = narrow_scope(ins) || strcmp(ins->form->name, "membar.cta") == 0;
+    bool far = ins->mod[PK_SCOPE] == PO_SYS || strcmp(ins->form->name, "membar.sys") == 0;
     struct race_log *log = w->cta->grid->races;
     for (int l = 0; l < 32; l++) {
         if (!(mask >> l & 1))
@@ -377,6 +402,7 @@ void race_fence(struct warp *w, const struct ptx_ins *ins, uint32_t mask)
             sync->pending = NULL;
         }
         sync->fenced = moment(w, l, true, narrow);
+        sync->near = !far;
     }
 }
 

@@ -22,6 +22,7 @@ struct lane_sync {
     struct know *pending; /* seen by a strong load, known after a fence */
     struct know *fenced;  /* what a strong store gives on: known at the last fence */
     struct know *lost;    /* seen, but not released, or not to this block: for messages */
+    bool near;            /* the last fence ends at the device */
 };
 
 /* The memory of a launch's check. */
@@ -31,6 +32,11 @@ void race_log_free(struct race_log *log);
 /* An access by one lane; `value` are the bytes that a store will write over `now`. */
 void race_global(struct warp *warp, const struct ptx_ins *ins, int lane, uint64_t address,
                  uint32_t bytes, enum race_kind kind, const void *value, const void *now);
+
+/* Does a strong access reach all whose memory this is? Memory of the host, of another device, or
+ * that another device did strong accesses to wants .sys. False after a report. */
+bool race_reach(struct warp *warp, const struct ptx_ins *ins, int lane, bool store,
+                const struct mem_alloc *alloc);
 
 /* A fence of the lanes. */
 void race_fence(struct warp *warp, const struct ptx_ins *ins, uint32_t mask);

@@ -127,3 +127,19 @@ extern "C" __global__ void passed_on(int *data, int *flag)
     if (blockIdx.x == gridDim.x - 1)
         flag[1 + me()] = data[other()];
 }
+
+/* A flag in the memory of another device or of the host; one thread. */
+#define TELLS(name, before, store)                                                                 \
+    extern "C" __global__ void name(int *data, int *flag)                                          \
+    {                                                                                              \
+        if (me() == 0) {                                                                           \
+            before;                                                                                \
+            store;                                                                                 \
+        }                                                                                          \
+    }
+TELLS(tells_far, __threadfence_system(), VOLATILE_STORE)
+TELLS(tells_far_order, NOTHING, STORE("release.sys"))
+TELLS(tells_near, NOTHING, STORE("release.gpu"))
+TELLS(tells_near_fence, __threadfence(), VOLATILE_STORE)
+TELLS(counts_far, __threadfence_system(), atomicAdd_system(flag, 1))
+TELLS(counts_near, __threadfence_system(), atomicAdd(flag, 1))

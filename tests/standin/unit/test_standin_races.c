@@ -78,3 +78,50 @@ CT(standin_races, scopes, "And a fence, a release or a flag whose scope ends at 
     raced("block_release", "the scope of one of them ends at its block");
     raced("block_relaxed", "the scope of one of them ends at its block");
 }
+
+/* A kernel of device 0 with a flag in memory of device 1, which may be the same or the host's. */
+static void told(const char *name, drv_address flag, const char *words)
+{
+    const struct kit *k = kit_open();
+    struct CUmod_st *module = kit_load("races");
+    void *params[] = {&flag, &flag};
+    int got = kit_run(kit_function(module, name), 1, 32, 0, params);
+    ct_note("%s: %s", name, k->standin_message());
+    ct_expect_eq_i64(got, words ? 719 : 0);
+    if (words)
+        ct_expect_str_has(k->standin_message(), words);
+    k->standin_forgive();
+    ct_expect_eq_i64(k->cuModuleUnload(module), 0);
+}
+
+CT(standin_races, devices, "A flag that another device or the host polls wants .sys")
+{
+    struct CUctx_st *own, *other;
+    drv_address far;
+    void *host;
+    const int zero[2] = {0, 0};
+    const struct kit *k = kit_open();
+    ct_true(k != NULL);
+    ct_eq_i64(k->cuCtxGetCurrent(&own), 0);
+    ct_eq_i64(k->cuDevicePrimaryCtxRetain(&other, 1), 0);
+    ct_eq_i64(k->cuCtxSetCurrent(other), 0);
+    ct_eq_i64(k->cuMemAlloc_v2(&far, sizeof zero), 0);
+    ct_eq_i64(k->cuMemcpyHtoD_v2(far, zero, sizeof zero), 0);
+    ct_eq_i64(k->cuCtxSetCurrent(own), 0);
+    told("tells_far", far, NULL);
+    told("tells_far_order", far, NULL);
+    told("counts_far", far, NULL);
+    told("tells_near", far, "its scope ends at the device");
+    told("counts_near", far, "its scope ends at the device");
+    told("tells_near_fence", far, "the fence before it ends at the device");
+    ct_eq_i64(k->cuMemAllocHost_v2(&host, sizeof zero), 0);
+    told("tells_far", (drv_address)(uintptr_t)host, NULL);
+    told("tells_near", (drv_address)(uintptr_t)host, "its scope ends at the device");
+    drv_address near = kit_upload(zero, sizeof zero);
+    told("tells_near", near, NULL);
+    told("counts_near", near, NULL);
+    ct_eq_i64(k->cuMemFreeHost(host), 0);
+    ct_eq_i64(k->cuMemFree_v2(near), 0);
+    ct_eq_i64(k->cuMemFree_v2(far), 0);
+    ct_eq_i64(k->cuDevicePrimaryCtxRelease_v2(1), 0);
+}
