@@ -33,9 +33,21 @@ uint64_t standin_violations(void);
 /* Forgets violations and the errors that stuck to contexts. */
 void standin_forgive(void);
 
-/* The n-th (from 1) following allocation, launch or copy fails with `error`; 0: none does. */
-enum standin_event { STANDIN_ALLOC, STANDIN_LAUNCH, STANDIN_COPY };
+/* The n-th (from 1) following allocation, launch (a graph's counts as one), copy or fill, or load
+ * of a module fails with `error`; 0: none does. LATE: the n-th launch, copy or fill is taken, and
+ * fails when its stream gets there: what waits for it, and every call from then on, has the error
+ * until the context is reset, as with the real driver. */
+enum standin_event {
+    STANDIN_ALLOC,
+    STANDIN_LAUNCH,
+    STANDIN_COPY,
+    STANDIN_LOAD,
+    STANDIN_LATE,
+    STANDIN_EVENTS
+};
 void standin_fail(enum standin_event event, uint64_t nth, int error);
+/* How many failures that were ordered have come to pass. */
+uint64_t standin_failed(void);
 
 /* Warp instructions that one launch may take; 0: the default. */
 void standin_budget(uint64_t instructions);
