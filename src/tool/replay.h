@@ -35,6 +35,7 @@ struct sl_replay_options {
     int32_t expert_ns, row_ps, move_ps; /* of sluice_costs; all 0: times are not reckoned */
     int32_t plan;       /* SLUICE_PLAN_* that makes the second placement, or SL_NO_PLAN */
     int32_t random;     /* a file's tokens at random positions, not one after the other */
+    bool standin;       /* the CUDA plugin runs on tests/standin's driver */
     int32_t no_experts; /* rows are counted, not computed: no outputs, no weights */
     enum sl_replay_route route;
     uint64_t seed;
