@@ -30,8 +30,8 @@ static sluice_status read_counters(sluice_context *context, int32_t layer,
     sluice_status status = sl_load_check_read(context, layer, counts, &state, &view);
     if (status)
         return status;
-    return view.host ? sl_load_copy(context, state->bank_index, &view, stream)
-                     : copy_there(context, state->bank, &view, stream);
+    return sl_on_host(counts) ? sl_load_copy(context, state->bank_index, &view, stream)
+                              : copy_there(context, state->bank, &view, stream);
 }
 
 /* Windows are not served by this version. */
