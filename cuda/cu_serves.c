@@ -18,10 +18,6 @@ sluice_status slc_serves(const struct sl_text *text, const sluice_config *config
                                 "config.uses has %s: the CUDA backend of this version does not "
                                 "do that",
                                 USES[i].name);
-    if (config->flags & SLUICE_OPEN_JOIN)
-        return sl_text_fail(text, SLUICE_UNSUPPORTED,
-                            "config.flags has JOIN: the CUDA backend of this version does not "
-                            "serve sluice.ranks/1");
     if (config->copy_policy == SLUICE_COPY_BALANCED)
         return sl_text_fail(text, SLUICE_UNSUPPORTED,
                             "config.copy_policy is BALANCED: the CUDA backend of this version "
