@@ -19,7 +19,7 @@ struct slc_context {
     sluice_context shared;
     struct slc_gpu gpu;
     /* One piece of device memory: rejected [SLUICE_OP_COUNT], dead, calls and done [layers],
-     * living_ranks [ranks]. */
+     * how many ranks live and their ids [1 + ranks]. */
     void *there;
     uint64_t *rejected, *dead;
     int32_t *living_there;

@@ -11,7 +11,7 @@
 static size_t bytes_there(const sluice_context *context)
 {
     return (SLUICE_OP_COUNT + 1 + 2 * (size_t)context->layer_count) * sizeof(uint64_t) +
-           (size_t)context->ranks * sizeof(int32_t);
+           ((size_t)context->ranks + 1) * sizeof(int32_t);
 }
 
 static void add_needs(const sluice_context *context, sluice_needs *needs)
@@ -44,9 +44,6 @@ static bool start_there(sluice_context *context, slcu_result *error)
         own->layers[i].done = (uint32_t *)(void *)(own->layers[i].calls + 1);
     }
     *error = driver->MemsetD8Async(slc_address(own->there), 0, bytes, NULL);
-    if (!*error)
-        *error = driver->MemcpyHtoDAsync(slc_address(own->living_there), context->living,
-                                         (size_t)context->living_count * sizeof(int32_t), NULL);
     return !*error;
 }
 
@@ -58,7 +55,7 @@ static bool start_device(sluice_context *context, slcu_result *error)
     for (int32_t i = 0; i < context->layer_count; i++)
         if (context->layers[i].bank_index == i && !slc_bank_open(context, i, error))
             return false;
-    *error = slc_of(context)->gpu.driver->StreamSynchronize(NULL);
+    *error = slc_tables_renew(context, -1, NULL);
     return !*error;
 }
 
