@@ -23,6 +23,9 @@ struct slc_context {
     void *there;
     uint64_t *rejected, *dead;
     int32_t *living_there;
+    /* cu_land.c: of windows of load */
+    uint64_t *landing; /* pinned: [P] of every bank */
+    slcu_event landed;
     struct slc_layer layers[];
 };
 

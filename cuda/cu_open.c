@@ -6,6 +6,7 @@
 #include "../src/backend/bk_config.h"
 #include "../src/backend/bk_open.h"
 #include "cu_bank.h"
+#include "cu_land.h"
 
 /* The context's own device memory: see slc_context. */
 static size_t bytes_there(const sluice_context *context)
@@ -17,6 +18,7 @@ static size_t bytes_there(const sluice_context *context)
 static void add_needs(const sluice_context *context, sluice_needs *needs)
 {
     needs->device_bytes = bytes_there(context);
+    needs->pinned_bytes += slc_land_bytes(context);
     for (int32_t i = 0; i < context->layer_count; i++) {
         if (context->layers[i].bank_index != i)
             continue;
@@ -50,7 +52,7 @@ static bool start_there(sluice_context *context, slcu_result *error)
 /* All that lies on the device; its context is entered. */
 static bool start_device(sluice_context *context, slcu_result *error)
 {
-    if (!start_there(context, error))
+    if (!start_there(context, error) || !slc_land_open(context, error))
         return false;
     for (int32_t i = 0; i < context->layer_count; i++)
         if (context->layers[i].bank_index == i && !slc_bank_open(context, i, error))
@@ -92,6 +94,7 @@ static void stop(sluice_context *context)
     for (int32_t i = 0; context->banks && i < context->layer_count; i++)
         slc_bank_close(context, i);
     slc_free_there(context, own->there, bytes_there(context));
+    slc_land_close(context);
     if (entered)
         slc_gpu_leave(&own->gpu);
     slc_gpu_close(&own->gpu);
@@ -106,6 +109,8 @@ static const struct sl_backend backend = {
     .stop = stop,
     .read = slc_bank_read,
     .zero = slc_bank_zero,
+    .land = slc_land,
+    .landed = slc_landed,
     .renew = slc_bank_renew,
     .read_tally = slc_read_tally,
     .zero_tally = slc_zero_tally,
