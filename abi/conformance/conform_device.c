@@ -98,7 +98,7 @@ static void capture_ranks(const void *what)
     const sluice_device_api *api = device_api(&device);
     if (!api->capture_begin)
         cf_skip("this backend has no graphs");
-    enum { ROWS = 50, EXPERTS = 16, RANKS = 4, TOP_K = 4 };
+    enum { ROWS = 50, EXPERTS = 16, RANKS = 4, TOP_K = 4, PHYSICAL = RANKS * EXPERTS };
     static const uint8_t ALIVE[RANKS] = {1, 0, 1, 1};
     struct cf_setup setup;
     cf_setup(&setup, 1, EXPERTS, TOP_K, 1);
@@ -107,10 +107,10 @@ static void capture_ranks(const void *what)
     setup.layer[0].slots_per_rank = EXPERTS;
     const sluice_ranks_api *ranks_api = cf_ranks();
     sluice_context *context = cf_open(&setup);
-    int32_t map[RANKS * EXPERTS];
-    for (int32_t p = 0; p < RANKS * EXPERTS; p++)
+    int32_t map[PHYSICAL];
+    for (int32_t p = 0; p < PHYSICAL; p++)
         map[p] = p % EXPERTS;
-    cf_set_placement(context, 0, map, RANKS * EXPERTS);
+    cf_set_placement(context, 0, map, PHYSICAL);
     struct cf_array *logits = cf_array(CF_F32, ROWS, EXPERTS);
     struct cf_array *slots = cf_array(CF_I32, ROWS, TOP_K + 1);
     struct cf_array *direct = cf_array(CF_I32, ROWS, TOP_K + 1);
