@@ -4,6 +4,7 @@
 
 #include "../src/backend/bk_bank.h"
 #include "../src/backend/bk_config.h"
+#include "../src/backend/bk_lane.h"
 #include "../src/backend/bk_open.h"
 #include "cu_bank.h"
 #include "cu_land.h"
@@ -61,13 +62,28 @@ static bool start_device(sluice_context *context, slcu_result *error)
     return !*error;
 }
 
+static sluice_status start_exchange(sluice_context *context, const sluice_config *config,
+                                    const struct sl_text *text)
+{
+    if (!context->exchange)
+        return SLUICE_OK;
+    if (config->flags & SLUICE_OPEN_JOIN) {
+        sl_exchange_hold(context);
+        return SLUICE_OK;
+    }
+    return sl_exchange_agree(context, config, text->data, text->size);
+}
+
 static sluice_status start(sluice_context *context, const sluice_config *config,
                            const struct sl_text *text, sluice_needs *needs, bool query)
 {
     struct slc_gpu *gpu = &slc_of(context)->gpu;
-    (void)config;
     add_needs(context, needs);
-    sluice_status status = slc_gpu_open(gpu, context->device.id, text->data, text->size);
+    sluice_status status =
+        context->exchanges ? sl_exchange_open(context, config, text, needs) : SLUICE_OK;
+    if (status)
+        return status;
+    status = slc_gpu_open(gpu, context->device.id, text->data, text->size);
     if (status || query)
         return status;
     bool whole = sl_banks_open(context);
@@ -76,7 +92,7 @@ static sluice_status start(sluice_context *context, const sluice_config *config,
     if (!error)
         slc_gpu_leave(gpu);
     if (whole)
-        return SLUICE_OK;
+        return start_exchange(context, config, text);
     if (error)
         return sl_text_fail(text, SLUICE_DEVICE, "preparing the device failed: %s",
                             slc_error_name(gpu->driver, error));
@@ -88,6 +104,7 @@ static sluice_status start(sluice_context *context, const sluice_config *config,
 static void stop(sluice_context *context)
 {
     struct slc_context *own = slc_of(context);
+    sl_exchange_close(context);
     if (!own->gpu.context)
         return;
     bool entered = slc_gpu_enter(&own->gpu) == SLCU_SUCCESS;

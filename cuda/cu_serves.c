@@ -10,7 +10,6 @@ sluice_status slc_serves(const struct sl_text *text, const sluice_config *config
     } USES[] = {{SLUICE_USE_EXACT, "EXACT"},
                 {SLUICE_USE_FIXED, "FIXED"},
                 {SLUICE_USE_BALANCE_NOW, "BALANCE_NOW"},
-                {SLUICE_USE_SUMMED_LOAD, "SUMMED_LOAD"},
                 {SLUICE_USE_MIGRATE, "MIGRATE"}};
     for (size_t i = 0; i < sizeof USES / sizeof *USES; i++)
         if (config->uses & USES[i].use)

@@ -193,11 +193,13 @@ static void no_allocation(const void *what)
 static const struct mv_scene SCENE = {
     .ranks = RANKS, .slots = 2, .shared = 1, .top_k = 2, .tokens = 9};
 
-static sluice_context *open_summed(const sluice_comm *comm, int32_t kept, int64_t timeout_ns)
+static sluice_context *open_summed(const sluice_comm *comm, bool moves, int32_t kept,
+                                   int64_t timeout_ns)
 {
     struct cf_setup setup;
     mv_setup(&SCENE, comm, &setup);
-    setup.config.uses |= SLUICE_USE_SUMMED_LOAD;
+    setup.config.uses = SLUICE_USE_SUMMED_LOAD | (moves ? SLUICE_USE_EXACT : 0);
+    setup.config.transport = moves ? &setup.transport : NULL;
     sluice_context *context = cf_open(&setup);
     EXPECT_OK(context, begin(context, kept, timeout_ns));
     return context;
@@ -207,7 +209,7 @@ static void sum_rank(int32_t rank, int32_t size, const sluice_comm *comm, const 
 {
     (void)what;
     static _Thread_local int64_t counts[MV_RANKS * EXPERTS];
-    sluice_context *context = open_summed(comm, 1, 0);
+    sluice_context *context = open_summed(comm, false, 1, 0);
     int64_t want = 0;
     record(context, 0, rank, rank + 1);
     record(context, 0, 0, 1);
@@ -235,7 +237,7 @@ static void skip_rank(int32_t rank, int32_t size, const sluice_comm *comm, const
     (void)what, (void)size;
     static _Thread_local struct mv_trip trip;
     static _Thread_local struct mv_tokens tokens[MV_RANKS];
-    sluice_context *context = open_summed(comm, 1, 300000000);
+    sluice_context *context = open_summed(comm, true, 1, 300000000);
     for (int32_t r = 0; r < SCENE.ranks; r++)
         mv_draw(&SCENE, r, &tokens[r]);
     mv_start(&trip, &SCENE, context, rank, &tokens[rank]);
@@ -268,7 +270,7 @@ static void skip(const void *what)
 static void differ_rank(int32_t rank, int32_t size, const sluice_comm *comm, const void *what)
 {
     (void)what, (void)size;
-    sluice_context *context = open_summed(comm, rank == 2 ? 3 : 2, 5000000000);
+    sluice_context *context = open_summed(comm, false, rank == 2 ? 3 : 2, 5000000000);
     EXPECT(context, end_window(context), SLUICE_MISMATCH, "rank");
     cf_api->close(context);
 }
