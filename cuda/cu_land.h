@@ -8,8 +8,8 @@
 /* Pinned memory of a context. */
 size_t slc_land_bytes(const sluice_context *context);
 
-/* The memory and an event; the device's context is entered. False: no memory, or (*error) the driver
- * failed; slc_land_close frees what there is. */
+/* The memory and an event; the device's context is entered. False: no memory, or (*error) the
+ * driver failed; slc_land_close frees what there is. */
 bool slc_land_open(sluice_context *context, slcu_result *error);
 void slc_land_close(sluice_context *context);
 

@@ -41,8 +41,8 @@ struct sl_window_note {
     int64_t values[];
 };
 
-/* Everything of a sum that is on its way: from the device, up a tree to the first of the living, and
- * down again. */
+/* Everything of a sum that is on its way: from the device, up a tree to the first of the living,
+ * and down again. */
 enum { SL_SUM_IDLE = 0, SL_SUM_LAND, SL_SUM_TAKE, SL_SUM_HAND, SL_SUM_WAIT, SL_SUM_SPREAD };
 enum { SL_SUM_MOST = 12 }; /* children of a rank of 1024, and two that were left */
 struct sl_window_sum {
