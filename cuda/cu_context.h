@@ -15,9 +15,12 @@ struct slc_layer {
     uint64_t *landing;  /* [P] on the host, where counters are read to */
 };
 
+struct slc_mover; /* cu_mover.h */
+
 struct slc_context {
     sluice_context shared;
     struct slc_gpu gpu;
+    struct slc_mover *mover; /* NULL: this context does not dispatch */
     /* One piece of device memory: rejected [SLUICE_OP_COUNT], dead, calls and done [layers],
      * living_ranks [ranks]. */
     void *there;

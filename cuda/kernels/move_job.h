@@ -69,9 +69,9 @@ struct slc_move {
     int64_t most_back; /* fixed: rows a pair has room for on their way back */
     /* of the lane */
     struct slc_found *found;
-    struct slc_mask *masks;     /* [tokens / 32][keys] */
-    int32_t *bases;             /* [blocks][keys] entries of earlier blocks */
-    int32_t *totals;            /* [keys] what is sent */
+    struct slc_mask *masks;    /* [tokens / 32][keys] */
+    int32_t *bases;            /* [blocks][keys] entries of earlier blocks */
+    int32_t *totals;           /* [keys] what is sent */
     struct slc_item *entries;  /* [tokens][C] at home */
     struct slc_item *received; /* [peers][received_stride][C] */
     int64_t received_stride;
@@ -108,6 +108,18 @@ struct slc_move {
     int32_t reserved_last;
 };
 
-enum { SLC_LAYOUT_WARPS = 8, SLC_MOVE_WARPS = 8 };
+/* Warps of a block, and the shared memory it may have without asking for more. */
+enum { SLC_LAYOUT_WARPS = 8, SLC_MOVE_WARPS = 8, SLC_MOST_SHARED = 48 * 1024 };
+
+struct slc_term {
+    const char *row; /* NULL: no term */
+    float weight;
+    int32_t dropped; /* NaN instead */
+};
+
+/* What a token adds up, in a warp's shared memory. */
+struct slc_terms {
+    struct slc_term term[SLC_MOST_COLUMNS];
+};
 
 #endif

@@ -6,16 +6,6 @@
 
 #include "warp_move.cuh"
 
-struct slc_term {
-    const char *row; /* NULL: no term */
-    float weight;
-    int32_t dropped; /* NaN instead */
-};
-
-struct slc_terms {
-    struct slc_term term[SLC_MOST_COLUMNS];
-};
-
 SLC_DEVICE struct slc_terms *slc_terms_of_warp(void)
 {
     return (struct slc_terms *)slc_shared + threadIdx.x / SLC_WARP;

@@ -314,6 +314,16 @@ CALL cuMemFree(slcu_address address)
     std::free(host(address));
     return SLCU_SUCCESS;
 }
+CALL cuMemHostAlloc(void **data, size_t bytes, unsigned)
+{
+    *data = std::malloc(bytes);
+    return *data ? SLCU_SUCCESS : SLCU_OUT_OF_MEMORY;
+}
+CALL cuMemFreeHost(void *data)
+{
+    std::free(data);
+    return SLCU_SUCCESS;
+}
 CALL cuMemcpyAsync(slcu_address to, slcu_address from, size_t bytes, slcu_stream stream)
 {
     return move(host(to), host(from), bytes, stream);
@@ -343,6 +353,10 @@ CALL cuStreamDestroy(slcu_stream stream)
 {
     delete stream;
     return SLCU_SUCCESS;
+}
+CALL cuStreamQuery(slcu_stream stream)
+{
+    return stream && stream->capturing ? SLCU_STREAM_CAPTURE_UNSUPPORTED : SLCU_SUCCESS;
 }
 CALL cuStreamSynchronize(slcu_stream stream)
 {
