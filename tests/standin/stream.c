@@ -268,6 +268,14 @@ int stream_depend(struct CUstream_st *stream, const struct CUevent_st *event)
     return error;
 }
 
+int stream_join(struct CUstream_st *stream, struct CUstream_st *other)
+{
+    (void)pthread_mutex_lock(&lock);
+    struct CUevent_st here = {.capture = other->capture, .stream = other, .number = other->last};
+    (void)pthread_mutex_unlock(&lock);
+    return stream_depend(stream, &here);
+}
+
 bool event_ended(const struct CUevent_st *event)
 {
     (void)pthread_mutex_lock(&lock);
