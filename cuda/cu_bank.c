@@ -11,16 +11,20 @@ size_t slc_bank_bytes(const struct sl_shape *shape)
 
 size_t slc_bank_bytes_there(const struct sl_shape *shape)
 {
-    return sl_place_bytes(shape) + slc_bank_bytes(shape);
+    return sl_place_bytes(shape) + slc_bank_bytes(shape) + sizeof(uint64_t);
 }
 
 /* Copies the bank's tables to the device, in the order of `stream`. */
 static slcu_result push(const sluice_context *context, int32_t index, void *stream)
 {
     const struct sl_bank *bank = &context->banks[index];
-    return slc_of(context)->gpu.driver->MemcpyHtoDAsync(
-        slc_address(slc_of(context)->layers[index].memory), bank->place_memory,
-        sl_place_bytes(&bank->shape), stream);
+    const struct slc_layer *own = &slc_of(context)->layers[index];
+    const struct slcu_driver *driver = slc_of(context)->gpu.driver;
+    slcu_result error = driver->MemcpyHtoDAsync(slc_address(own->memory), bank->place_memory,
+                                                sl_place_bytes(&bank->shape), stream);
+    return error ? error
+                 : driver->MemcpyHtoDAsync(slc_address(own->map), &bank->map_hash,
+                                           sizeof bank->map_hash, stream);
 }
 
 static slcu_result clear(sluice_context *context, int32_t index, void *stream)
@@ -39,6 +43,7 @@ bool slc_bank_open(sluice_context *context, int32_t index, slcu_result *error)
     if (!own->landing || !own->memory)
         return false;
     bank->counters = (uint64_t *)(void *)((char *)own->memory + sl_place_bytes(&bank->shape));
+    own->map = bank->counters + bank->shape.physical;
     sl_place_bind(&own->at, &bank->shape, own->memory);
     *error = clear(context, index, NULL);
     if (!*error)

@@ -12,6 +12,7 @@ struct slc_layer {
     uint32_t *done;     /* on the device, behind it */
     void *memory;       /* on the device: the bank's tables, then its counters [P] */
     struct sl_place at; /* the tables of bank->place there */
+    uint64_t *map;      /* on the device, behind them: the map's hash */
     uint64_t *landing;  /* [P] on the host, where counters are read to */
 };
 

@@ -58,11 +58,25 @@ struct slc_bytes slc_bytes_of(const struct sl_view *view, const struct sl_view *
                               .unit = (int32_t)(bits & -bits)};
 }
 
+void slc_fill_exchange(const sluice_context *context, struct slc_move *job, int32_t kind,
+                       int32_t layer, int32_t lane, uint64_t form)
+{
+    const struct slc_layer *bank = &slc_of(context)->layers[context->layers[layer].bank_index];
+    job->call = (struct slc_exchange){.kind = kind,
+                                      .layer = layer,
+                                      .lane = lane,
+                                      .op = kind == SL_KIND_COMBINE ? SLUICE_OP_COMBINE
+                                                                    : SLUICE_OP_DISPATCH,
+                                      .form = form,
+                                      .map = bank->map};
+}
+
 /* ------------------------------------------------------------------------------ the exchange */
 
 static sluice_status lost(sluice_context *context, const char *what, const char *why)
 {
-    slc_comm_abort(&slc_of(context)->mover->comm);
+    slc_mover_lose(context, SLUICE_PEER_LOST, -1, SLUICE_OP_DISPATCH, -1);
+    slc_of(context)->mover->lost.said = true;
     for (int32_t channel = 0; channel < 4; channel++)
         context->exchange->broken[channel] = SLUICE_PEER_LOST;
     return sl_fail(context, SLUICE_PEER_LOST, "%s: %s", what, why);
@@ -104,8 +118,10 @@ sluice_status slc_move_group(sluice_context *context, const void *call, slc_mess
     struct slc_comm *comm = &slc_of(context)->mover->comm;
     if (context->living_count == 1)
         return SLUICE_OK;
-    if (!slc_comm_use(comm))
-        return lost(context, "the exchange", "its communicator was aborted");
+    if (!slc_comm_use(comm)) {
+        sluice_status status = slc_mover_usable(context);
+        return status ? status : lost(context, "the exchange", "there is no communicator");
+    }
     slnc_result result = post_all(context, call, message, stream);
     result = slc_comm_settle(comm, result, context->timeout_ns);
     const char *why = result == SLNC_SUCCESS       ? NULL

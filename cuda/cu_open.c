@@ -142,6 +142,8 @@ static const struct sl_backend backend = {
     .renew = slc_bank_renew,
     .read_tally = slc_read_tally,
     .zero_tally = slc_zero_tally,
+    .heed = slc_mover_heed,
+    .cancel = slc_mover_cancel,
 };
 
 sluice_status slc_open(const sluice_config *config, sluice_context **out, char *text, size_t size)

@@ -2,6 +2,7 @@
  * combine at home: a token's rows, or other ranks' sums of them, are added. A warp, or `slices` of
  * them, a token. */
 #include "warp_add.cuh"
+#include "warp_told.cuh"
 
 /* The row of this rank that an entry of an own token has. */
 SLC_DEVICE int32_t slc_own_row(const struct slc_move *job, const struct slc_item *entry)
@@ -95,11 +96,30 @@ SLC_DEVICE void slc_own_terms(const struct slc_move *job, struct slc_terms *term
     }
 }
 
+/* The heads lie in front of what each peer sent. */
+SLC_DEVICE void slc_end_combine(const struct slc_move *job)
+{
+    if (threadIdx.x != 0)
+        return;
+    uint64_t rows = 0;
+    for (int32_t p = 0; p < job->peers; p++) {
+        int32_t came = job->per_rank ? job->came[p] : job->came_rows[p];
+        rows += p == job->own || !job->fixed ? 0 : came < job->most_back ? came : job->most_back;
+    }
+    if (job->fixed) {
+        job->moved->combine_useful += rows * job->token_bytes;
+        job->moved->combine_moved += (job->peers - 1) * (job->front + job->most_back * job->record);
+    }
+    slc_check_heads(job, job->in, job->front, job->landing, job->record);
+}
+
 extern "C" __global__ void __launch_bounds__(SLC_WARP *SLC_MOVE_WARPS)
     slc_add_rows(const __grid_constant__ struct slc_move job)
 {
     int32_t slice, count = 0, own = -1;
     int64_t t = slc_unit(&job, &slice);
+    if (job.peers > 1 && blockIdx.x == 0)
+        slc_end_combine(&job);
     if (t >= job.tokens)
         return;
     struct slc_terms *rows = slc_terms_of_warp(), *ranks = rows + SLC_MOVE_WARPS;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * combine, order EXACT: rows of other ranks' tokens, packed for their way home. A warp, or `slices`
  * of them, a received token. */
-#include "warp_move.cuh"
+#include "warp_told.cuh"
 
 SLC_DEVICE void slc_nan_row(const struct slc_move *job, char *to, int32_t type, int32_t at,
                             int32_t step)
@@ -16,6 +16,8 @@ extern "C" __global__ void __launch_bounds__(SLC_WARP *SLC_MOVE_WARPS)
     int32_t slice;
     int64_t unit = slc_unit(&job, &slice), i = unit % job.received_stride;
     int32_t p = (int32_t)(unit / job.received_stride);
+    if (blockIdx.x == 0 && job.first == 0)
+        slc_put_heads(&job);
     if (p >= job.peers || p == job.own || i >= job.came[p])
         return;
     int32_t at = slice * SLC_WARP + slc_lane(), step = job.slices * SLC_WARP;
@@ -33,7 +35,8 @@ extern "C" __global__ void __launch_bounds__(SLC_WARP *SLC_MOVE_WARPS)
             if (row < 0)
                 slc_nan_row(&job, to, job.type, at, step);
             else
-                slc_copy(to, job.results.data + row * job.results.stride, &job.results, at, step);
+                slc_copy_row(to, job.results.data + row * job.results.stride, &job.results, at,
+                             step);
         }
     }
 }

@@ -2,6 +2,7 @@
  * combine, order PER_RANK: what this rank's rows add up to for other ranks' tokens, in f32. A warp,
  * or `slices` of them, a received token. */
 #include "warp_add.cuh"
+#include "warp_told.cuh"
 
 extern "C" __global__ void __launch_bounds__(SLC_WARP *SLC_MOVE_WARPS)
     slc_give_sums(const __grid_constant__ struct slc_move job)
@@ -9,6 +10,8 @@ extern "C" __global__ void __launch_bounds__(SLC_WARP *SLC_MOVE_WARPS)
     int32_t slice;
     int64_t unit = slc_unit(&job, &slice), i = unit % job.received_stride;
     int32_t p = (int32_t)(unit / job.received_stride);
+    if (blockIdx.x == 0 && job.first == 0)
+        slc_put_heads(&job);
     if (p >= job.peers || p == job.own || i >= job.came[p] || i < job.first ||
         i >= job.first + job.most)
         return;

@@ -140,19 +140,39 @@ SLC_DEVICE void slc_place_all(const struct slc_move *job, int64_t valid)
     }
 }
 
+/* The first capacity of this rank's own that is too small; one thread. */
+SLC_DEVICE void slc_find_short(const struct slc_move *job)
+{
+    struct slc_short found = {0, 0, 0, 0};
+    if (job->found->needed > job->capacity_pair)
+        found = {1, job->living[job->found->fullest], (int32_t)job->capacity_pair,
+                 job->found->needed};
+    for (int32_t p = 0; job->limited && found.kind == 0 && p < job->peers; p++) {
+        int32_t back = 0;
+        for (int32_t slot = 0; slot < job->local; slot++)
+            back += job->totals[job->living[p] * job->local + slot];
+        if (back > job->capacity_back)
+            found = {4, job->living[p], (int32_t)job->capacity_back, back};
+    }
+    job->found->own = found;
+}
+
 SLC_DEVICE void slc_finish(const struct slc_move *job, int64_t valid)
 {
     slc_add_up(job);
     __syncthreads();
-    if (threadIdx.x < SLC_WARP)
+    if (threadIdx.x < SLC_WARP && job->fixed)
         slc_find_needed(job);
     __syncthreads();
     volatile struct slc_found *found = job->found;
-    bool slow = found->twice != 0 || job->limited || found->needed > job->capacity_pair;
+    bool slow =
+        found->twice != 0 || job->limited || (job->fixed && found->needed > job->capacity_pair);
     if (slow)
         slc_place_all(job, valid);
     __syncthreads();
     if (threadIdx.x == 0) {
+        if (job->fixed)
+            slc_find_short(job);
         found->done = 0;
         found->twice = 0;
         found->slow = slow;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * dispatch: from the counts of all sources to the rows of this rank, as sl_layout_rows of
  * src/core/layout.h has it; one block. */
-#include "warp_move.cuh"
+#include "warp_told.cuh"
 
 /* Rows that peer p has for a slot, or with slot L its tokens. */
 SLC_DEVICE int32_t slc_count_of(const struct slc_move *job, int32_t p, int32_t slot, int32_t rank)
@@ -102,10 +102,50 @@ SLC_DEVICE void slc_sum_peers(const struct slc_move *job, const int32_t *living,
         if (slc_lane() != 0)
             continue;
         job->came[p] = slc_count_of(job, p, job->local, rank);
+        job->came_rows[p] = came;
         if (job->per_rank)
             went = job->totals[job->ranks * job->local + living[p]];
         job->landing[p + 1] = p == job->own ? 0 : went;
     }
+}
+
+/* Rows, or those of the fullest slot, that were needed; before slc_end_slots. One thread. */
+SLC_DEVICE int32_t slc_needed_rows(const struct slc_move *job)
+{
+    int32_t most = 0;
+    if (!job->slot_stride)
+        return job->start[job->local];
+    for (int32_t slot = 0; slot < job->local; slot++)
+        most = job->count[slot] > most ? job->count[slot] : most;
+    return most;
+}
+
+/* A capacity of this rank as a receiver that is too small, where it has found none as a source; the
+ * host is told of either. One thread. */
+SLC_DEVICE void slc_judge_rows(const struct slc_move *job, int32_t needed)
+{
+    struct slc_short found = job->found->own;
+    int64_t capacity = job->slot_stride ? job->slot_stride : job->row_capacity;
+    if (found.kind == 0 && needed > capacity)
+        found = {job->slot_stride ? 3 : 2, job->rank, (int32_t)capacity, needed};
+    for (int32_t p = 0; job->limited && found.kind == 0 && p < job->peers; p++)
+        if (job->came_rows[p] > job->capacity_back)
+            found = {4, job->living[p], (int32_t)job->capacity_back, job->came_rows[p]};
+    job->found->own = found;
+    if (found.kind == 0)
+        return;
+    job->moved->overflows++;
+    slc_tell(job, SLUICE_FAULT_OVERFLOW, &found);
+}
+
+SLC_DEVICE void slc_count_moved(const struct slc_move *job)
+{
+    uint64_t tokens = 0;
+    for (int32_t p = 0; p < job->peers; p++)
+        tokens += p == job->own ? 0 : job->totals[job->ranks * job->local + job->living[p]];
+    job->moved->dispatch_useful += tokens * job->token_bytes;
+    job->moved->dispatch_moved +=
+        (job->peers - 1) * (job->front + job->capacity_pair * job->record);
 }
 
 extern "C" __global__ void __launch_bounds__(SLC_WARP *SLC_MOVE_WARPS)
@@ -116,11 +156,18 @@ extern "C" __global__ void __launch_bounds__(SLC_WARP *SLC_MOVE_WARPS)
     if (threadIdx.x < SLC_WARP)
         slc_start_slots(&job);
     __syncthreads();
+    int32_t needed = job.fixed && threadIdx.x == 0 ? slc_needed_rows(&job) : 0;
+    __syncthreads();
     slc_end_slots(&job);
     slc_sum_peers(&job, job.living, job.rank);
     __syncthreads();
     if (threadIdx.x != 0)
         return;
+    if (job.fixed) {
+        slc_judge_rows(&job, needed);
+        slc_count_moved(&job);
+        slc_check_heads(&job, job.in, job.in_stride, NULL, 0);
+    }
     job.landing[0] = 0;
     for (int32_t p = 0; p < job.peers; p++)
         job.landing[p + 1] =

@@ -41,12 +41,60 @@ struct slc_item {
     float weight;
 };
 
-/* Of a lane, on the device; zero between launches but for what the last layout found. */
+/* A capacity that was too small; kind 0: none. */
+struct slc_short {
+    int32_t kind; /* as sluice_fault.capacity */
+    int32_t rank, had, needed;
+};
+
+/* Of a lane, on the device: what the last layout found, and the number of its last exchange. */
 struct slc_found {
     uint32_t done; /* blocks of a layout that have ended */
     int32_t twice; /* a token has a slot twice */
     int32_t slow;  /* places are in the entries: a slot twice in a token, or a capacity to watch */
     int32_t needed, fullest; /* most tokens that should go to one peer, and which */
+    int32_t reserved;
+    int64_t number;
+    struct slc_short own; /* of this rank's last dispatch */
+};
+
+enum { SLC_HEAD_MAGIC = 0x534C4431 }; /* "SLD1" */
+
+/* In front of every message of fixed dispatch and of combine; all up to `form` is compared. Those
+ * of exact dispatch cross on the host. */
+struct slc_head {
+    uint32_t magic;
+    int32_t kind, layer, lane;
+    int64_t number;
+    uint64_t map;  /* hash of the layer's placement */
+    uint64_t form; /* what else must be equal */
+    struct slc_short shortage;
+    int64_t reserved;
+};
+
+/* Pinned: written by kernels, read by the host without a call. */
+struct slc_told {
+    int64_t begun, ended; /* the last exchange that this rank came to, that is over */
+    int32_t kind, layer;  /* of it */
+    uint32_t faults;      /* how many there were */
+    uint32_t taken;       /* written by the host: those it knows; the next is kept */
+    int32_t stopped;      /* written by the host: aborted, heads mean nothing */
+    int32_t fault_kind;   /* SLUICE_FAULT_* */
+    int32_t fault_op, fault_layer;
+    int64_t fault_number;
+    struct slc_short shortage; /* of a MISMATCH the rank alone */
+};
+
+/* Counts of fixed dispatches and their combines, on the device. */
+struct slc_moved {
+    uint64_t overflows, dispatch_useful, dispatch_moved, combine_useful, combine_moved;
+};
+
+/* How an exchange is known to all ranks. */
+struct slc_exchange {
+    int32_t kind, layer, lane, op; /* op: SLUICE_OP_* */
+    uint64_t form;
+    const uint64_t *map; /* on the device: the layer's placement's hash */
 };
 
 struct slc_move {
@@ -69,18 +117,21 @@ struct slc_move {
     int64_t most_back; /* fixed: rows a pair has room for on their way back */
     /* of the lane */
     struct slc_found *found;
+    struct slc_told *told;
+    struct slc_moved *moved;
+    struct slc_exchange call;
     struct slc_mask *masks;    /* [tokens / 32][keys] */
     int32_t *bases;            /* [blocks][keys] entries of earlier blocks */
     int32_t *totals;           /* [keys] what is sent */
     struct slc_item *entries;  /* [tokens][C] at home */
     struct slc_item *received; /* [peers][received_stride][C] */
     int64_t received_stride;
-    int32_t *start, *count; /* [L + 1], [L] rows of each slot */
-    int32_t *cursor;        /* [peers][L] first row of each source in each slot */
-    int32_t *came_before;   /* [peers][L] rows of a source in lower slots */
-    int32_t *went_before;   /* [W * L] entries of this rank in lower slots of the same rank */
-    int32_t *landing;       /* [peers + 1] where rows that come back from each peer begin */
-    int32_t *came;          /* [peers] tokens from each */
+    int32_t *start, *count;    /* [L + 1], [L] rows of each slot */
+    int32_t *cursor;           /* [peers][L] first row of each source in each slot */
+    int32_t *came_before;      /* [peers][L] rows of a source in lower slots */
+    int32_t *went_before;      /* [W * L] entries of this rank in lower slots of the same rank */
+    int32_t *landing;          /* [peers + 1] where rows that come back from each peer begin */
+    int32_t *came, *came_rows; /* [peers] tokens and rows from each */
     /* rows */
     const int32_t *counts_in; /* [peers][counts_stride] rows of each slot, then tokens */
     int64_t counts_stride;
@@ -93,6 +144,8 @@ struct slc_move {
     int64_t out_stride, in_stride, record;
     int32_t front, slices; /* warps that share a row */
     int64_t first, most;   /* tokens or rows of each pair that go in this round */
+    int32_t ends;          /* the last round of an exchange */
+    int32_t token_bytes;   /* of all payloads */
     int32_t payload_count, multiply;
     int32_t multiply_type;               /* SL_F32 ... */
     int32_t place_of[SLC_MOST_PAYLOADS]; /* of each payload in a record */

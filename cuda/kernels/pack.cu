@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * dispatch: each token's entries, and one record for each other rank that it visits: an entry for
  * every column, then the payloads. A warp, or `slices` of them, a token. */
-#include "warp_move.cuh"
+#include "warp_told.cuh"
 
 /* Where a token stands with the peer of one of its columns. */
 struct slc_visit {
@@ -64,8 +64,22 @@ SLC_DEVICE void slc_put_record(const struct slc_move *job, int64_t t, int32_t ra
         ((struct slc_item *)record)[c] = entry;
     }
     for (int32_t k = 0; k < job->payload_count; k++)
-        slc_copy(record + job->place_of[k], job->payloads[k].data + t * job->payloads[k].stride,
-                 &job->payloads[k], at, step);
+        slc_copy_row(record + job->place_of[k], job->payloads[k].data + t * job->payloads[k].stride,
+                     &job->payloads[k], at, step);
+}
+
+/* FIXED: what stands in front of the records, head and counts. */
+SLC_DEVICE void slc_put_front(const struct slc_move *job)
+{
+    slc_put_heads(job);
+    int32_t width = job->local + 1;
+    for (int32_t i = (int32_t)threadIdx.x; i < job->peers * width; i += (int32_t)blockDim.x) {
+        int32_t p = i / width, slot = i - p * width, rank = job->living[p];
+        int32_t *counts = (int32_t *)(job->out + p * job->out_stride + sizeof(struct slc_head));
+        if (p != job->own)
+            counts[slot] = job->totals[slot < job->local ? rank * job->local + slot
+                                                         : job->ranks * job->local + rank];
+    }
 }
 
 extern "C" __global__ void __launch_bounds__(SLC_WARP *SLC_MOVE_WARPS)
@@ -73,6 +87,12 @@ extern "C" __global__ void __launch_bounds__(SLC_WARP *SLC_MOVE_WARPS)
 {
     int32_t slice;
     int64_t t = slc_unit(&job, &slice), valid = slc_valid_tokens(&job);
+    if (blockIdx.x == 0 && job.peers > 1 && job.first == 0) {
+        if (job.fixed)
+            slc_put_front(&job);
+        else if (threadIdx.x == 0)
+            slc_begin(&job);
+    }
     if (t >= job.tokens)
         return;
     for (int32_t first = 0; first < job.columns; first += SLC_WARP) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * dispatch: what arrived, and this rank's own tokens, into the rows of their slots. A warp, or
  * `slices` of them, a token; units below T are own tokens, those behind them records by peer. */
-#include "warp_move.cuh"
+#include "warp_told.cuh"
 
 /* What an entry of peer p has become: received form. */
 SLC_DEVICE struct slc_item slc_settle(const struct slc_move *job, int32_t p, struct slc_item entry)
@@ -45,7 +45,8 @@ SLC_DEVICE void slc_put_row(const struct slc_move *job, int32_t row, int64_t t, 
         if (k == 0 && job->multiply)
             slc_scale(job, row, from, weight, at, step);
         else
-            slc_copy(job->rows[k].data + row * job->rows[k].stride, from, &job->rows[k], at, step);
+            slc_copy_row(job->rows[k].data + row * job->rows[k].stride, from, &job->rows[k], at,
+                         step);
     }
 }
 
@@ -64,6 +65,8 @@ extern "C" __global__ void __launch_bounds__(SLC_WARP *SLC_MOVE_WARPS)
     int32_t slice, p = job.own;
     int64_t t = slc_unit(&job, &slice), i = 0;
     const char *record = NULL;
+    if (job.ends && blockIdx.x == 0 && threadIdx.x == 0)
+        slc_end(&job);
     if (t >= job.tokens) {
         p = (int32_t)((t - job.tokens) / job.most);
         i = job.first + (t - job.tokens) % job.most;

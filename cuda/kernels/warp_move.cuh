@@ -63,8 +63,8 @@ struct alignas(16) slc_chunk {
     uint32_t word[4];
 };
 
-SLC_DEVICE void slc_copy(char *to, const char *from, const struct slc_bytes *form, int32_t at,
-                         int32_t step)
+SLC_DEVICE void slc_copy_row(char *to, const char *from, const struct slc_bytes *form, int32_t at,
+                             int32_t step)
 {
     if (form->unit == 16)
         slc_copy_as<slc_chunk>(to, from, form->columns, at, step);

@@ -134,6 +134,10 @@ static inline void __syncthreads()
     host_meet_block();
 }
 
+static inline void __threadfence_system()
+{
+}
+
 static inline void __threadfence()
 {
 }
