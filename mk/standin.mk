@@ -2,6 +2,8 @@
 # their place. The tests' kernels need nvcc; the stand-ins themselves do not.
 STANDIN_NCCL_SRC := $(wildcard tests/standin/nccl_*.c)
 STANDIN_SRC := $(filter-out $(STANDIN_NCCL_SRC),$(wildcard tests/standin/*.c))
+STANDIN_BODIES := $(patsubst tests/standin/%.c,%,$(wildcard tests/standin/unit/nccl_bodies*.c)) \
+                  unit/nccl_team unit/nccl_help
 STANDIN_TEST_SRC := $(wildcard tests/standin/unit/*.c)
 STANDIN_KERNELS := $(wildcard tests/standin/kernels/*.cu)
 STANDIN_NVCC ?= $(firstword $(shell command -v nvcc 2>/dev/null) \
@@ -9,6 +11,8 @@ STANDIN_NVCC ?= $(firstword $(shell command -v nvcc 2>/dev/null) \
 STANDIN_ARCH ?= 90
 STANDIN_LIB := $(BUILD)/standin/libcuda.so.1
 STANDIN_NCCL := $(BUILD)/standin/libnccl.so.2
+# nccl_version.c goes through the table of symbols, and writes to it.
+STANDIN_SYMBOLS := -Wl,--hash-style=sysv,-z,separate-code
 STANDIN_FLAGS := -O2 -g -fno-math-errno
 
 .PHONY: standin standin-test
@@ -28,7 +32,8 @@ $(STANDIN_LIB): $(STANDIN_SRC:tests/standin/%.c=$(BUILD)/standin/obj/%.o)
 
 $(STANDIN_NCCL): $(STANDIN_NCCL_SRC:tests/standin/%.c=$(BUILD)/standin/obj/%.o)
 	$(call say,LD)
-	$(Q)$(CC) -shared -Wl,-soname,libnccl.so.2 $(CLOSED) $(LDFLAGS) -o $@ $^ -ldl -pthread
+	$(Q)$(CC) -shared -Wl,-soname,libnccl.so.2 $(STANDIN_SYMBOLS) $(CLOSED) $(LDFLAGS) -o $@ $^ \
+	    -ldl -pthread
 
 $(BUILD)/standin/test: $(STANDIN_TEST_SRC:tests/standin/%.c=$(BUILD)/standin/obj/%.o) \
     $(patsubst %,$(BUILD)/obj/tests/harness/%.o,ct_check ct)
@@ -36,7 +41,7 @@ $(BUILD)/standin/test: $(STANDIN_TEST_SRC:tests/standin/%.c=$(BUILD)/standin/obj
 	$(Q)$(CXX) $(LDFLAGS) -o $@ $^ $(GTEST) -ldl -lm -pthread
 
 $(BUILD)/standin/nccl_rank: \
-    $(patsubst %,$(BUILD)/standin/obj/%.o,check/nccl_rank unit/nccl_team unit/nccl_bodies)
+    $(patsubst %,$(BUILD)/standin/obj/%.o,check/nccl_rank $(STANDIN_BODIES))
 	$(call say,LD)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -ldl -pthread
 

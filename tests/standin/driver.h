@@ -118,6 +118,9 @@ struct CUevent_st {
 struct CUctx_st *drv_context(void);
 /* 90, or STANDIN_SM: the architecture that the devices have. */
 int drv_sm(void);
+/* The error that sticks to a context. */
+int ctx_error(const struct CUctx_st *ctx);
+void ctx_set_error(struct CUctx_st *ctx, int error);
 /* What stops a call: no context, or an error that sticks to it. */
 int drv_ready(struct CUctx_st **ctx);
 /* Of the nth event that shall fail, its error; else DRV_OK. */

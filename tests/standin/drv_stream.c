@@ -138,7 +138,7 @@ int cuEventSynchronize(struct CUevent_st *event)
     if (error)
         return error;
     event_wait(event);
-    return ctx->error;
+    return ctx_error(ctx);
 }
 
 int cuEventElapsedTime(float *ms, struct CUevent_st *from, struct CUevent_st *to)

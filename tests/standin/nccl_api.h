@@ -133,6 +133,13 @@ SAME(sizeof(ncclConfig_t), 80);
     F(ncclResult_t, ncclCommCount, 20000, (const ncclComm_t comm, int *count))                     \
     F(ncclResult_t, ncclCommCuDevice, 20000, (const ncclComm_t comm, int *device))                 \
     F(ncclResult_t, ncclCommUserRank, 20000, (const ncclComm_t comm, int *rank))                   \
+    F(ncclResult_t, ncclCommSplit, 21800,                                                          \
+      (ncclComm_t comm, int color, int key, ncclComm_t *made, ncclConfig_t *config))               \
+    F(ncclResult_t, ncclMemAlloc, 21900, (void **at, size_t bytes))                                \
+    F(ncclResult_t, ncclMemFree, 21900, (void *at))                                                \
+    F(ncclResult_t, ncclCommRegister, 21900,                                                       \
+      (const ncclComm_t comm, void *at, size_t bytes, void **handle))                              \
+    F(ncclResult_t, ncclCommDeregister, 21900, (const ncclComm_t comm, void *handle))              \
     F(ncclResult_t, ncclGroupStart, 20000, (void))                                                 \
     F(ncclResult_t, ncclGroupEnd, 20000, (void))                                                   \
     F(ncclResult_t, ncclSend, 20700,                                                               \

@@ -19,8 +19,11 @@ void comm_drop(ncclComm_t comm)
 {
     if (__atomic_sub_fetch(&comm->refs, 1, __ATOMIC_ACQ_REL))
         return;
+    comm_deregister_all(comm);
     if (comm->world)
         world_close(comm->world);
+    if (comm->parent)
+        comm_drop(comm->parent);
     (void)pthread_mutex_destroy(&comm->lock);
     (void)pthread_mutex_destroy(&comm->order);
     (void)pthread_cond_destroy(&comm->changed);
@@ -35,9 +38,27 @@ bool comm_aborted(ncclComm_t comm)
 
 void comm_fail(ncclComm_t comm, ncclResult_t error)
 {
-    (void)pthread_mutex_lock(&comm->lock);
-    comm->async = comm->async ? comm->async : error;
-    (void)pthread_mutex_unlock(&comm->lock);
+    uint32_t none = ncclSuccess;
+    (void)__atomic_compare_exchange_n(&comm->async, &none, (uint32_t)error, false, __ATOMIC_ACQ_REL,
+                                      __ATOMIC_ACQUIRE);
+}
+
+ncclResult_t comm_async(ncclComm_t comm)
+{
+    return (ncclResult_t)__atomic_load_n(&comm->async, __ATOMIC_ACQUIRE);
+}
+
+void comm_look_round(ncclComm_t comm, const struct world *world)
+{
+    const char *lost = getenv("STANDIN_NCCL_LOST");
+    if (!lost || strcmp(lost, "error") != 0)
+        return;
+    for (int32_t r = 0; r < world->nranks; r++) {
+        const struct seat *seat = &world->seats[r];
+        bool gone = seat->state != SEAT_EMPTY && !world_alive(world, r);
+        if (seat->state == SEAT_ABORTED || (gone && seat->state != SEAT_LEFT))
+            comm_fail(comm, ncclRemoteError);
+    }
 }
 
 /* NCCL refuses two ranks on one device, when it has seen all. */
@@ -58,6 +79,17 @@ static bool all_left(const struct world *world)
         if (world->seats[r].state != SEAT_LEFT)
             return false;
     return true;
+}
+
+static ncclResult_t split(ncclComm_t comm)
+{
+    char name[sizeof comm->world->name];
+    ncclResult_t result = comm_find_place(comm, name, sizeof name);
+    if (!result)
+        result = comm_take_seat(comm, name);
+    if (!result)
+        comm->stage = COMM_JOINING;
+    return result ? result : ncclInProgress;
 }
 
 static ncclResult_t join(ncclComm_t comm)
@@ -93,8 +125,10 @@ static ncclResult_t leave(ncclComm_t comm)
 static ncclResult_t advance(ncclComm_t comm, struct launch **launch)
 {
     ncclResult_t result = ncclSuccess;
-    if (comm->async)
-        return comm->async;
+    if (comm_async(comm))
+        return comm_async(comm);
+    if (comm->stage == COMM_SPLITTING)
+        result = split(comm);
     if (comm->stage == COMM_JOINING)
         result = join(comm);
     else if (comm->stage == COMM_FINALIZING)
@@ -106,7 +140,7 @@ static ncclResult_t advance(ncclComm_t comm, struct launch **launch)
         comm->pending = NULL;
     }
     if (result && result != ncclInProgress)
-        comm->async = result;
+        comm_fail(comm, result);
     return result;
 }
 
@@ -177,13 +211,25 @@ static int64_t now_ms(void)
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
+/* The world whose ranks it waits for, and its seat there. */
+static struct world *awaited(ncclComm_t comm, int32_t *rank)
+{
+    (void)pthread_mutex_lock(&comm->lock);
+    bool splits = comm->stage == COMM_SPLITTING;
+    struct world *world = splits ? comm->parent->world : comm->world;
+    *rank = splits ? comm->parent->rank : comm->rank;
+    (void)pthread_mutex_unlock(&comm->lock);
+    return world;
+}
+
 ncclResult_t comm_await(ncclComm_t comm)
 {
-    struct world *world = comm->world;
     int64_t begun = now_ms();
     comm_hold(comm);
     for (;;) {
-        uint32_t seen = __atomic_load_n(&world->seats[comm->rank].wake, __ATOMIC_SEQ_CST);
+        int32_t rank;
+        struct world *world = awaited(comm, &rank);
+        uint32_t seen = __atomic_load_n(&world->seats[rank].wake, __ATOMIC_SEQ_CST);
         ncclResult_t result = comm_poll(comm);
         if (result == ncclInProgress && comm_aborted(comm))
             result = nccl_error(ncclInternalError, "aborted meanwhile");
@@ -191,10 +237,11 @@ ncclResult_t comm_await(ncclComm_t comm)
             comm_drop(comm);
             return result;
         }
-        if (world_wait(world, comm->rank, seen, WAIT_MS))
+        if (world_wait(world, rank, seen, WAIT_MS))
             continue;
         world_lock(world);
-        report_late(world, comm->rank, now_ms() - begun);
+        comm_look_round(comm, world);
+        report_late(world, rank, now_ms() - begun);
         world_unlock(world);
     }
 }
@@ -213,9 +260,10 @@ ncclResult_t comm_ready(ncclComm_t comm)
     if (result)
         return result;
     (void)pthread_mutex_lock(&comm->lock);
-    if (comm->async)
-        result = comm->async;
-    else if (comm->stage == COMM_JOINING || comm->pending)
+    result = comm_async(comm);
+    if (result)
+        (void)nccl_error(result, "comm has failed");
+    else if (comm->stage < COMM_READY || comm->pending)
         result = nccl_error(ncclInvalidArgument,
                             "comm is used before ncclCommGetAsyncError said that what was asked "
                             "of it last is done");
@@ -230,6 +278,11 @@ ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t *error)
     ncclResult_t result = known(comm);
     if (result || !error)
         return result ? result : nccl_error(ncclInvalidArgument, "no place for the error");
+    int32_t rank;
+    struct world *world = awaited(comm, &rank);
+    world_lock(world);
+    comm_look_round(comm, world);
+    world_unlock(world);
     *error = comm_poll(comm);
     return ncclSuccess;
 }
@@ -259,7 +312,7 @@ ncclResult_t ncclCommDestroy(ncclComm_t comm)
     (void)pthread_mutex_lock(&comm->lock);
     struct launch *pending = comm->pending;
     comm->pending = NULL;
-    bool waits = !comm->async && comm->stage != COMM_JOINING;
+    bool waits = !comm_async(comm) && comm->stage >= COMM_READY;
     if (waits && comm->stage == COMM_READY)
         comm->stage = COMM_FINALIZING;
     (void)pthread_mutex_unlock(&comm->lock);
@@ -281,18 +334,20 @@ ncclResult_t ncclCommAbort(ncclComm_t comm)
     ncclResult_t result = known(comm);
     if (result)
         return result;
-    struct world *world = comm->world;
     (void)pthread_mutex_lock(&comm->lock);
+    struct world *world = comm->world;
     struct launch *pending = comm->pending;
     comm->pending = NULL;
     __atomic_store_n(&comm->aborted, true, __ATOMIC_RELEASE);
     comm->closed = true;
     (void)pthread_cond_broadcast(&comm->changed);
     (void)pthread_mutex_unlock(&comm->lock);
-    world_lock(world);
-    world->seats[comm->rank].state = SEAT_ABORTED;
-    world_wake_all(world);
-    world_unlock(world);
+    if (world) {
+        world_lock(world);
+        world->seats[comm->rank].state = SEAT_ABORTED;
+        world_wake_all(world);
+        world_unlock(world);
+    }
     (void)pthread_mutex_lock(&comm->lock);
     while (comm->running)
         (void)pthread_cond_wait(&comm->changed, &comm->lock);

@@ -5,6 +5,7 @@
 
 #include "nccl_api.h"
 #include "nccl_world.h"
+#include "standin_nccl.h"
 
 enum op_kind {
     OP_SEND,
@@ -39,7 +40,8 @@ struct launch {
     int32_t nstreams;
 };
 
-enum comm_stage { COMM_JOINING, COMM_READY, COMM_FINALIZING, COMM_FINALIZED };
+/* Splitting: the parent's ranks have not all called. */
+enum comm_stage { COMM_SPLITTING, COMM_JOINING, COMM_READY, COMM_FINALIZING, COMM_FINALIZED };
 
 struct ncclComm {
     uint64_t magic;
@@ -47,15 +49,17 @@ struct ncclComm {
     pthread_mutex_t lock;
     pthread_mutex_t order; /* of the queue and of the streams, which is the same */
     pthread_cond_t changed;
-    struct world *world;
+    struct world *world; /* NULL while it splits */
+    ncclComm_t parent;   /* NULL, or what it was split from */
+    int32_t split;       /* its number among the parent's */
     struct CUctx_st *ctx;
     int32_t rank, nranks, device;
     bool blocking;
     enum comm_stage stage;
-    ncclResult_t async;     /* an error that came later than the call that caused it */
-    bool aborted, closed;   /* closed: destroyed, but a launch holds on to it */
-    bool running;           /* a launch */
-    struct launch *queue;   /* given to streams, in the order of calls */
+    uint32_t async;       /* ncclResult_t: an error that came later than the call that caused it */
+    bool aborted, closed; /* closed: destroyed, but a launch holds on to it */
+    bool running;         /* a launch */
+    struct launch *queue; /* given to streams, in the order of calls */
     struct launch *pending; /* to be given to a stream when the state is asked for */
     int polls;              /* how often it will say first that this is in progress */
 };
@@ -73,6 +77,20 @@ void comm_drop(ncclComm_t comm);
 bool comm_aborted(ncclComm_t comm);
 /* The first error counts. */
 void comm_fail(ncclComm_t comm, ncclResult_t error);
+ncclResult_t comm_async(ncclComm_t comm);
+/* With the world locked: notices, where STANDIN_NCCL_LOST is "error", that a peer was aborted or
+ * that its process is gone. Without it nobody does, as with NCCL inside of one machine. */
+void comm_look_round(ncclComm_t comm, const struct world *world);
+/* A configuration, NULL with the default. */
+ncclResult_t config_read(const ncclConfig_t *config, bool otherwise, bool *blocking);
+ncclComm_t comm_new(int32_t nranks, int32_t rank, bool blocking);
+ncclResult_t comm_take_seat(ncclComm_t comm, const char *name);
+/* What is left of a call that makes *out: the wait, where it is for the call to wait. A failure
+ * then leaves NULL there. */
+ncclResult_t comm_begin(ncclComm_t *out);
+/* Of one that splits: its rank, ranks and world's name. */
+ncclResult_t comm_find_place(ncclComm_t comm, char *name, size_t room);
+void comm_deregister_all(ncclComm_t comm);
 /* In a group the wait for the other ranks is the group's end. */
 bool group_open(void);
 void group_await(ncclComm_t comm);
@@ -112,6 +130,12 @@ bool run_plan(struct run *run);
 /* What is computed after the transfers. */
 void run_reduce(struct run *run);
 void run_free(struct run *run);
+
+/* Is it the turn of such a fault of a rank? */
+bool fault_comes(enum standin_nccl_fault kind, int32_t rank, int64_t *value);
+/* What shall go wrong before a launch; false: it does nothing. And to what it received. */
+bool fault_before(ncclComm_t comm);
+void fault_received(struct run *run);
 
 uint64_t type_bytes(ncclDataType_t type);
 void op_text(const struct op *op, char *text, size_t room);

@@ -25,8 +25,9 @@ static void look(void)
 {
     void *library = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
     whole = library && FILL(cuCtxGetCurrent) && FILL(cuCtxGetDevice) && FILL(cuCtxPushCurrent_v2) &&
-            FILL(cuCtxPopCurrent_v2) && FILL(cuStreamIsCapturing) && FILL(standin_enqueue) &&
-            FILL(standin_join) && FILL(standin_memory) && FILL(standin_say);
+            FILL(cuCtxPopCurrent_v2) && FILL(cuMemAlloc_v2) && FILL(cuMemFree_v2) &&
+            FILL(cuStreamIsCapturing) && FILL(standin_enqueue) && FILL(standin_join) &&
+            FILL(standin_memory) && FILL(standin_say);
 }
 
 const struct driver *driver(void)

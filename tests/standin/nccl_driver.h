@@ -15,6 +15,8 @@ struct driver {
     int (*cuCtxGetDevice)(int *device);
     int (*cuCtxPushCurrent_v2)(struct CUctx_st *ctx);
     int (*cuCtxPopCurrent_v2)(struct CUctx_st **ctx);
+    int (*cuMemAlloc_v2)(uint64_t *address, size_t bytes);
+    int (*cuMemFree_v2)(uint64_t address);
     int (*cuStreamIsCapturing)(struct CUstream_st *stream, int *status);
     int (*standin_enqueue)(struct CUstream_st *stream, const struct standin_task *task, void *arg);
     int (*standin_join)(struct CUstream_st *stream, struct CUstream_st *other);

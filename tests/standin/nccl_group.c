@@ -107,9 +107,12 @@ ncclResult_t ncclGroupEnd(void)
 
 static ncclResult_t check(const struct op *op, ncclComm_t comm)
 {
+    int64_t value;
     ncclResult_t result = comm_ready(comm);
     if (result)
         return result;
+    if (fault_comes(NCCL_FAULT_CALL, comm->rank, &value))
+        return nccl_error((ncclResult_t)value, "a fault that was ordered");
     if ((unsigned)op->type >= ncclNumTypes)
         return nccl_error(ncclInvalidArgument, "datatype is %d", (int)op->type);
     bool reduces =

@@ -29,9 +29,9 @@ static bool wrong_ctas(int value)
 }
 
 /* An older caller's configuration ends earlier; all that is read here was in the first one. */
-static ncclResult_t read_config(const ncclConfig_t *config, bool *blocking)
+ncclResult_t config_read(const ncclConfig_t *config, bool otherwise, bool *blocking)
 {
-    *blocking = true;
+    *blocking = otherwise;
     if (!config)
         return ncclSuccess;
     if (config->size < offsetof(ncclConfig_t, netName) || config->magic != STANDIN_NCCL_MAGIC ||
@@ -49,16 +49,17 @@ static ncclResult_t read_config(const ncclConfig_t *config, bool *blocking)
         (config->maxCTAs != INT_MIN && config->minCTAs > config->maxCTAs))
         return nccl_error(ncclInvalidArgument, "config.minCTAs is %d, maxCTAs %d", config->minCTAs,
                           config->maxCTAs);
-    *blocking = config->blocking != 0;
+    *blocking = config->blocking == INT_MIN ? otherwise : config->blocking != 0;
     return ncclSuccess;
 }
 
-static ncclComm_t new_comm(int32_t nranks, int32_t rank, bool blocking)
+ncclComm_t comm_new(int32_t nranks, int32_t rank, bool blocking)
 {
     ncclComm_t comm = calloc(1, sizeof *comm);
     if (!comm)
         return NULL;
     comm->magic = COMM_MAGIC;
+    comm->stage = COMM_JOINING;
     comm->refs = 1;
     comm->nranks = nranks;
     comm->rank = rank;
@@ -69,7 +70,7 @@ static ncclComm_t new_comm(int32_t nranks, int32_t rank, bool blocking)
     return comm;
 }
 
-static ncclResult_t take_seat(ncclComm_t comm, const char *name)
+ncclResult_t comm_take_seat(ncclComm_t comm, const char *name)
 {
     struct world *world = world_open(name, comm->nranks);
     if (!world)
@@ -80,8 +81,9 @@ static ncclResult_t take_seat(ncclComm_t comm, const char *name)
                           comm->nranks, world->nranks);
     struct seat *seat = &world->seats[comm->rank];
     world_lock(world);
+    int64_t fault;
     bool first = seat->state == SEAT_EMPTY;
-    if (first) {
+    if (first && !fault_comes(NCCL_FAULT_STUCK, comm->rank, &fault)) {
         seat->state = SEAT_TAKEN;
         seat->pid = (int32_t)getpid();
         seat->device = comm->device;
@@ -92,6 +94,25 @@ static ncclResult_t take_seat(ncclComm_t comm, const char *name)
     world_unlock(world);
     return first ? ncclSuccess
                  : nccl_error(ncclInvalidArgument, "rank %d is there twice", comm->rank);
+}
+
+ncclResult_t comm_begin(ncclComm_t *out)
+{
+    ncclComm_t comm = *out;
+    if (!comm->blocking)
+        return ncclInProgress;
+    if (group_open()) {
+        group_await(comm);
+        return ncclSuccess;
+    }
+    comm_hold(comm);
+    ncclResult_t result = comm_await(comm);
+    if (result && !comm_aborted(comm)) {
+        (void)ncclCommAbort(comm);
+        *out = NULL;
+    }
+    comm_drop(comm);
+    return result;
 }
 
 static ncclResult_t init(ncclComm_t *out, int nranks, const char *name, int rank,
@@ -105,31 +126,28 @@ static ncclResult_t init(ncclComm_t *out, int nranks, const char *name, int rank
         return nccl_error(ncclInvalidArgument, "rank %d of %d ranks", rank, nranks);
     if (name[0] != '/' || !memchr(name, '\0', sizeof(ncclUniqueId)))
         return nccl_error(ncclInvalidArgument, "no id that ncclGetUniqueId gave");
-    ncclResult_t result = read_config(config, &blocking);
+    ncclResult_t result = config_read(config, true, &blocking);
     if (result)
         return result;
     struct CUctx_st *ctx = NULL;
     int device = -1;
     if (!driver() || driver()->cuCtxGetCurrent(&ctx) || !ctx || driver()->cuCtxGetDevice(&device))
         return nccl_error(ncclUnhandledCudaError, "no context is current to this thread");
-    ncclComm_t comm = new_comm(nranks, rank, blocking);
+    ncclComm_t comm = comm_new(nranks, rank, blocking);
     if (!comm)
         return nccl_error(ncclSystemError, "out of memory");
     comm->ctx = ctx;
     comm->device = device;
-    result = take_seat(comm, name);
+    int64_t fault;
+    result = fault_comes(NCCL_FAULT_INIT, rank, &fault)
+                 ? nccl_error((ncclResult_t)fault, "a fault that was ordered")
+                 : comm_take_seat(comm, name);
     if (result) {
         comm_drop(comm);
         return result;
     }
     *out = comm;
-    if (!blocking)
-        return ncclInProgress;
-    if (group_open()) {
-        group_await(comm);
-        return ncclSuccess;
-    }
-    return comm_await(comm);
+    return comm_begin(out);
 }
 
 ncclResult_t ncclCommInitRankConfig(ncclComm_t *comm, int nranks, ncclUniqueId id, int rank,

@@ -164,6 +164,7 @@ static bool exchange(struct run *run)
         if (woken)
             continue;
         wait = WAIT_MS;
+        comm_look_round(run->comm, world);
         report_deadlock(world);
         report_late(world, run->comm->rank, now_ms() - begun);
     }
@@ -174,7 +175,7 @@ static int work(ncclComm_t comm, const struct launch *launch)
     struct run run = {.comm = comm, .launch = launch};
     struct world *world = comm->world;
     struct seat *seat = &world->seats[comm->rank];
-    bool whole = run_plan(&run);
+    bool whole = fault_before(comm) && run_plan(&run);
     if (whole) {
         world_lock(world);
         seat->running = 1;
@@ -185,8 +186,10 @@ static int work(ncclComm_t comm, const struct launch *launch)
         seat->running = 0;
         world_unlock(world);
     }
-    if (whole)
+    if (whole) {
+        fault_received(&run);
         run_reduce(&run);
+    }
     run_free(&run);
     return run.error;
 }

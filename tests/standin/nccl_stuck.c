@@ -59,9 +59,17 @@ void report_mismatch(struct world *world, int32_t from, int32_t to, const struct
     say(world, &text);
 }
 
+/* Runs a launch, or is at its end, where it waits for all. */
+static bool busy(const struct seat *seat)
+{
+    return seat->running || seat->state == SEAT_LEFT;
+}
+
 static bool waits_for(struct world *world, int32_t waiter, int32_t other)
 {
-    if (!world->seats[waiter].running || !world->seats[other].running)
+    if (world->seats[waiter].state == SEAT_LEFT)
+        return world->seats[other].state == SEAT_TAKEN;
+    if (!busy(&world->seats[waiter]) || !busy(&world->seats[other]))
         return false;
     for (int class = 0; class < LANE_CLASSES; class ++) {
         const struct lane *out = world_lane(world, waiter, other, (enum lane_class) class);
@@ -93,7 +101,7 @@ static uint64_t stuck_ranks(struct world *world)
 {
     uint64_t left = 0, before;
     for (int32_t r = 0; r < world->nranks; r++)
-        left |= (uint64_t)(world->seats[r].running != 0) << r;
+        left |= (uint64_t)busy(&world->seats[r]) << r;
     do {
         before = left;
         for (int32_t r = 0; r < world->nranks; r++) {

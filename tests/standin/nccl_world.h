@@ -33,6 +33,12 @@ struct lane {
     uint64_t completed;            /* transfers */
 };
 
+#define WORLD_SPLITS_MAX 64
+
+struct split {
+    int32_t color, key;
+};
+
 enum seat_state { SEAT_EMPTY, SEAT_TAKEN, SEAT_LEFT, SEAT_ABORTED };
 
 struct seat {
@@ -40,6 +46,8 @@ struct seat {
     uint32_t state;
     uint32_t running; /* a launch */
     int32_t pid, device;
+    int32_t split_count;
+    struct split splits[WORLD_SPLITS_MAX];
     uint64_t launches;
     char doing[WORLD_TEXT]; /* the running launch, in words */
 };

@@ -19,15 +19,21 @@ static bool fill(void *library, const char *name, void *slot)
 }
 
 #define FILL_DRIVER(name_, symbol_, version_, params_) fill(cuda, #symbol_, &functions.symbol_) &&
-#define FILL_NCCL(gives_, name_, version_, params_) fill(nccl, #name_, &functions.name_) &&
+/* An older version lacks exactly what came later. */
+#define FILL_NCCL(gives_, name_, version_, params_)                                                \
+    fill(nccl, #name_, &functions.name_) == ((version_) <= wanted) &&
 
 static void open_both(void)
 {
     void *cuda = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
     void *nccl = dlopen("libnccl.so.2", RTLD_NOW | RTLD_LOCAL);
+    const char *older = getenv("STANDIN_NCCL_VERSION");
+    long wanted = older ? strtol(older, NULL, 10) : STANDIN_NCCL_VERSION;
     whole = DRV_FUNCTIONS(FILL_DRIVER) NCCL_FUNCTIONS(FILL_NCCL)
                 fill(cuda, "standin_message", &functions.standin_message) &&
             fill(cuda, "standin_violations", &functions.standin_violations) &&
+            fill(nccl, "standin_nccl_fault", &functions.standin_nccl_fault) &&
+            fill(nccl, "standin_nccl_forgive", &functions.standin_nccl_forgive) &&
             fill(cuda, "standin_forgive", &functions.standin_forgive) && functions.cuInit(0) == 0;
 }
 
