@@ -22,7 +22,7 @@ static int32_t keys_of(const sluice_context *context)
 int32_t slc_layout_warps(int32_t keys)
 {
     int32_t warps = SLC_LAYOUT_WARPS;
-    while (warps > 1 && (int64_t)warps * keys * 4 > SLC_MOST_SHARED)
+    while (warps > 1 && (int64_t)warps * (keys + 3) * 4 > SLC_MOST_SHARED)
         warps /= 2;
     return warps;
 }
@@ -35,7 +35,7 @@ static size_t lay_there(const sluice_context *context, struct slc_move *job, int
     const struct sl_exchange *exchange = context->exchange;
     struct sl_cut cut = {base, 0};
     int64_t tokens = exchange->tokens_max, local = exchange->local_max, ranks = context->ranks;
-    int32_t keys = keys_of(context), warps = slc_layout_warps(keys);
+    int32_t keys = (keys_of(context) + 3) / 4 * 4, warps = slc_layout_warps(keys);
     int64_t blocks = (tokens + (int64_t)warps * SLC_WARP - 1) / ((int64_t)warps * SLC_WARP) + 1;
     job->found = sl_piece(&cut, 1, sizeof *job->found);
     int64_t groups = (tokens + SLC_WARP - 1) / SLC_WARP + SLC_LAYOUT_WARPS;
