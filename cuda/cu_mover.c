@@ -299,9 +299,14 @@ slcu_result slc_mover_renew(sluice_context *context, void *stream)
         return SLCU_SUCCESS;
     slc_mover_lose(context, SLUICE_CANCELLED, -1, SLUICE_OP_DISPATCH, -1);
     slcu_result error = push_peers(context, stream);
-    for (int32_t i = 0; !error && i < mover->lane_count; i++)
-        error = driver->MemsetD8Async(slc_address(mover->lanes[i].job.found), 0,
-                                      sizeof *mover->lanes[i].job.found, stream);
+    int64_t first = atomic_load(&context->generation) << 32; /* no number comes twice */
+    for (int32_t i = 0; !error && i < mover->lane_count; i++) {
+        struct slc_found *found = mover->lanes[i].job.found;
+        error = driver->MemsetD8Async(slc_address(found), 0, sizeof *found, stream);
+        if (!error)
+            error =
+                driver->MemcpyHtoDAsync(slc_address(&found->number), &first, sizeof first, stream);
+    }
     if (!error)
         error = driver->StreamSynchronize(stream);
     pthread_mutex_lock(&mover->told_lock);

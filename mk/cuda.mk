@@ -57,8 +57,9 @@ $(BUILD)/cuda_differs: tests/cuda/cuda_differs.c plugin.h $(wildcard abi/ext/*.h
 	$(call say,CC)
 	$(Q)$(CC) $(CFLAGS_ALL) -O1 -g -Wno-missing-field-initializers -o $@ $< -ldl -lm
 
-$(BUILD)/cuda_moves: tests/cuda/cuda_moves.c src/comm/comm_threads.c src/comm/comm_threads.h plugin.h \
-    $(wildcard abi/ext/*.h) mk/cuda.mk
+# With ranks as threads.
+$(BUILD)/cuda_moves $(BUILD)/cuda_faults: $(BUILD)/%: tests/cuda/%.c src/comm/comm_threads.c \
+    src/comm/comm_threads.h plugin.h $(wildcard abi/ext/*.h) mk/cuda.mk
 	@mkdir -p $(@D)
 	$(call say,CC)
 	$(Q)$(CC) $(CFLAGS_ALL) -O1 -g -Wno-missing-field-initializers -o $@ $(filter %.c,$^) -ldl -pthread

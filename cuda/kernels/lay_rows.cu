@@ -3,9 +3,12 @@
  * src/core/layout.h has it; one block. */
 #include "warp_told.cuh"
 
-/* Rows that peer p has for a slot, or with slot L its tokens. */
+/* Rows that peer p has for a slot, or with slot L its tokens. Where an abort has cut short the
+ * messages nothing has come at all, so that whoever goes on reads no row. */
 SLC_DEVICE int32_t slc_count_of(const struct slc_move *job, int32_t p, int32_t slot, int32_t rank)
 {
+    if (job->found->cut)
+        return 0;
     if (p == job->own)
         return job
             ->totals[slot < job->local ? rank * job->local + slot : job->ranks * job->local + rank];
@@ -152,6 +155,9 @@ SLC_DEVICE void slc_count_moved(const struct slc_move *job)
 extern "C" __global__ void __launch_bounds__(SLC_WARP *SLC_MOVE_WARPS)
     slc_lay_rows(const __grid_constant__ struct slc_move job)
 {
+    if (threadIdx.x == 0)
+        job.found->cut = job.fixed && slc_stopped(&job);
+    __syncthreads();
     slc_sum_slots(&job, job.rank);
     __syncthreads();
     if (threadIdx.x < SLC_WARP)
