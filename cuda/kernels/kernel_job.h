@@ -58,6 +58,13 @@ static inline bool slc_wide(const struct sl_rule *rule)
            runs;
 }
 
+/* Shared memory of a block that has bins and the static map of its own (block_bins.cuh). */
+SL_INLINE int32_t slc_block_bytes(const struct slc_map *map)
+{
+    int32_t tables = map->shared > 0 ? 2 : 1;
+    return (map->physical + tables * map->experts) * 4;
+}
+
 /* Shared memory of one warp: x and the rank key of every column, a value of every group. */
 SL_INLINE int32_t slc_warp_bytes(int32_t columns)
 {

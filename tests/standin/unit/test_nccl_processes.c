@@ -30,9 +30,9 @@ CT(nccl_processes, non_blocking, "Without blocking, all is in progress until it 
 
 CT(nccl_processes, the_rest, "Splits, graphs, aborts and faults are the same between processes")
 {
-    static const char *const bodies[] = {"split",      "replay",      "streams",    "wrong_calls",
-                                         "absent",     "circle",      "other_kind", "fault_data",
-                                         "fault_hang", "fault_async", "fault_stuck"};
+    static const char *const bodies[] = {
+        "storm",  "unwritten",  "split",      "replay",     "streams",     "wrong_calls", "absent",
+        "circle", "other_kind", "fault_data", "fault_hang", "fault_async", "fault_stuck"};
     for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++) {
         ct_note("%s", bodies[i]);
         ct_str_eq(team_processes(bodies[i], 4), "");

@@ -23,6 +23,22 @@ CT(nccl_threads, exchange, "Grouped sends and receives of all pairs pass at once
     with_all_sizes("exchange");
 }
 
+CT(nccl_threads, storm, "Drawn operations on two communicators and two streams all come out right")
+{
+    with_all_sizes("storm");
+}
+
+CT(nccl_threads, unwritten, "Memory that was never written stays so where it is received")
+{
+    ct_str_eq(team_threads("unwritten", 2), "");
+    ct_str_eq(team_threads("unwritten", 4), "");
+}
+
+CT(nccl_threads, other_stream, "A stream of another device is refused")
+{
+    ct_str_eq(team_threads("other_stream", 2), "");
+}
+
 CT(nccl_threads, non_blocking,
    "A communicator that does not block is in progress until it is asked how it is")
 {
@@ -53,6 +69,7 @@ CT(nccl_threads, streams, "Operations of one communicator keep their order acros
 CT(nccl_threads, wrong_calls, "Wrong ranks, ids, configurations and devices are refused")
 {
     ct_str_eq(team_threads("wrong_calls", 2), "");
+    ct_str_eq(team_threads("old_config", 2), "");
     ct_str_eq(team_threads("wrong_group", 2), "");
 }
 
@@ -70,7 +87,7 @@ static void reports(const char *body, int nranks, const char *words)
     ct_true(team_functions() != NULL);
     team_functions()->standin_forgive();
     ct_note("%s, %d ranks", body, nranks);
-    ct_str_eq(team_threads(body, nranks), "");
+    ct_str_eq(team_threads_reported(body, nranks), "");
     ct_str_has(team_functions()->standin_message(), words);
     ct_eq_u64(team_functions()->standin_violations(), 1);
     team_functions()->standin_forgive();
