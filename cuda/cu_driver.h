@@ -21,6 +21,10 @@ enum slc_kernel {
     SLC_SLOTS,
     SLC_TOPK_WIDE,
     SLC_ROUTE_WIDE,
+    SLC_TOPK_LIMIT,
+    SLC_TOPK_LIMIT_FEW,
+    SLC_ROUTE_LIMIT,
+    SLC_ROUTE_LIMIT_FEW,
     SLC_KERNELS
 };
 
@@ -28,6 +32,7 @@ enum slc_kernel {
 struct slc_gpu {
     const struct slcu_driver *driver;
     slcu_device device;
+    int32_t processors; /* multiprocessors, at least 1 */
     slcu_context context;
     slcu_module module;
     slcu_function kernel[SLC_KERNELS];

@@ -1,23 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cu_walk.h"
 
-/* Shared memory that a block may have without asking for more. */
-enum { MOST_SHARED = 48 * 1024 };
-
 /* Most blocks of a launch. */
 static const int64_t MOST_BLOCKS = 2147483647;
 
-struct grid {
-    int64_t blocks;
-    int32_t warps, shared_bytes;
-};
-
-static struct grid grid_of(const struct slc_job *job, enum slc_kernel kernel)
+static struct slc_grid grid_of(const struct slc_job *job, enum slc_kernel kernel)
 {
-    struct grid grid = {0, SLC_MOST_WARPS, 0};
+    struct slc_grid grid = {0, SLC_MOST_WARPS, 0};
     bool chooses = kernel == SLC_TOPK || kernel == SLC_ROUTE;
     int32_t bytes = chooses ? slc_warp_bytes(job->rule.columns) : 0;
-    while (grid.warps > 1 && grid.warps * bytes > MOST_SHARED)
+    while (grid.warps > 1 && grid.warps * bytes > SLC_MOST_SHARED)
         grid.warps--;
     while (kernel != SLC_SLOTS && grid.warps > 1 && grid.warps / 2 >= job->rows)
         grid.warps /= 2;
@@ -41,9 +33,13 @@ sluice_status slc_walk_launch(struct slc_walk *walk, enum slc_kernel kernel, voi
     struct slc_job *job = &walk->job;
     job->rows = walk->rows;
     job->rule = walk->layer->rule;
-    if (slc_wide(&job->rule) && !job->io.forced_ids.data)
-        kernel = kernel == SLC_TOPK ? SLC_TOPK_WIDE : kernel == SLC_ROUTE ? SLC_ROUTE_WIDE : kernel;
-    struct grid grid = grid_of(job, kernel);
+    struct slc_grid grid;
+    if (!slc_gate(walk, job, &kernel, &grid)) {
+        if (slc_wide(&job->rule) && !job->io.forced_ids.data)
+            kernel =
+                kernel == SLC_TOPK ? SLC_TOPK_WIDE : kernel == SLC_ROUTE ? SLC_ROUTE_WIDE : kernel;
+        grid = grid_of(job, kernel);
+    }
     if (grid.blocks == 0)
         return SLUICE_OK;
     if (grid.blocks > MOST_BLOCKS)

@@ -54,6 +54,19 @@ struct slc_map_out {
 sluice_status slc_check_map(struct slc_walk *walk, int32_t layer, int32_t op,
                             const struct slc_map_out *args);
 
+/* Shared memory that a block may have without asking for more. */
+enum { SLC_MOST_SHARED = 48 * 1024 };
+
+struct slc_grid {
+    int64_t blocks;
+    int32_t warps, shared_bytes;
+};
+
+/* Where a kernel of gate_*.cuh takes this call: the kernel in place of SLC_TOPK or SLC_ROUTE, its
+ * grid, and the rest of the job. */
+bool slc_gate(const struct slc_walk *walk, struct slc_job *job, enum slc_kernel *kernel,
+              struct slc_grid *grid);
+
 /* Launches a checked job on a stream; nothing where no row and no call is to be counted. */
 sluice_status slc_walk_launch(struct slc_walk *walk, enum slc_kernel kernel, void *stream);
 

@@ -29,6 +29,15 @@ struct slc_map {
     int32_t step_given; /* 1: by the tensor or `step`; 0: calls are counted */
 };
 
+/* Rows of an output, where four outputs are written by one store (gate_rows.cuh). */
+struct slc_out {
+    char *data;
+    int64_t row_bytes;
+    int32_t kind, wide; /* wide: 1 of ids that are int64 */
+};
+/* dispatch_ids, dispatch_weights, recorder_ids, ids, weights */
+enum { SLC_OUT_SLOTS, SLC_OUT_GIVEN, SLC_OUT_COPIES, SLC_OUT_IDS, SLC_OUT_WEIGHTS };
+
 struct slc_job {
     struct sl_rule rule;
     int32_t reserved;
@@ -45,6 +54,9 @@ struct slc_job {
     uint64_t *counters; /* [P]; NULL: nothing is counted */
     uint64_t *rejected, *dead;
     int64_t columns; /* record: of in_ids */
+    /* for the kernels of slc_limited */
+    struct slc_out out[4]; /* none absent; one of them again where there are fewer */
+    struct slc_out last;   /* of route: weights, or absent */
 };
 
 enum { SLC_WARP = 32, SLC_MOST_WARPS = 8 };
@@ -58,11 +70,24 @@ static inline bool slc_wide(const struct sl_rule *rule)
            runs;
 }
 
+/* Shared memory of a warp of gate_limit.cuh, and of a block's own bias. */
+enum { SLC_LIMIT_WARP_BYTES = 16 * 8 * (4 + 4 + 1), SLC_LIMIT_BIAS_BYTES = 256 * 4 };
+
+/* Does a rule suit the kernels of gate_limit.cuh? */
+static inline bool slc_limited(const struct sl_rule *rule)
+{
+    return rule->columns == 256 && rule->zero_experts == 0 && rule->top_k == 8 &&
+           rule->score == SLUICE_SCORE_SIGMOID && rule->bias_use == SLUICE_BIAS_SCORE &&
+           rule->bias_rows == 1 && rule->group_value == SLUICE_GROUP_TOP2 &&
+           rule->logit_scale == 1 && rule->logit_cap == 0 &&
+           rule->groups == 8 && rule->keep_groups <= 4 &&
+           rule->group_mode == SLUICE_GROUPS_LIMIT && rule->shared_weight == SLUICE_SHARED_ONE;
+}
+
 /* Shared memory of a block that has bins and the static map of its own (block_bins.cuh). */
 SL_INLINE int32_t slc_block_bytes(const struct slc_map *map)
 {
-    int32_t tables = map->shared > 0 ? 2 : 1;
-    return (map->physical + tables * map->experts) * 4;
+    return (map->physical + 2 * (map->experts + 1)) * 4;
 }
 
 /* Shared memory of one warp: x and the rank key of every column, a value of every group. */

@@ -26,6 +26,10 @@ void slc_route(const struct slc_job job);
 void slc_slots(const struct slc_job job);
 void slc_topk_wide(const struct slc_job job);
 void slc_route_wide(const struct slc_job job);
+void slc_topk_limit(const struct slc_job job);
+void slc_topk_limit_few(const struct slc_job job);
+void slc_route_limit(const struct slc_job job);
+void slc_route_limit_few(const struct slc_job job);
 }
 
 typedef void kernel_fn(const struct slc_job);
@@ -180,7 +184,11 @@ static CUfunc_st kernels[] = {{"slc_topk", slc_topk},
                               {"slc_route", slc_route},
                               {"slc_slots", slc_slots},
                               {"slc_topk_wide", slc_topk_wide},
-                              {"slc_route_wide", slc_route_wide}};
+                              {"slc_route_wide", slc_route_wide},
+                              {"slc_topk_limit", slc_topk_limit},
+                              {"slc_topk_limit_few", slc_topk_limit_few},
+                              {"slc_route_limit", slc_route_limit},
+                              {"slc_route_limit_few", slc_route_limit_few}};
 
 static slcu_result work(slcu_stream stream, const std::function<void()> &what)
 {
@@ -230,7 +238,10 @@ CALL cuDeviceGet(slcu_device *device, int ordinal)
 }
 CALL cuDeviceGetAttribute(int *value, unsigned attribute, slcu_device)
 {
-    *value = attribute == SLCU_COMPUTE_CAPABILITY_MAJOR ? 9 : 0;
+    /* Few, so that warps have several rows. */
+    *value = attribute == SLCU_COMPUTE_CAPABILITY_MAJOR ? 9
+             : attribute == SLCU_MULTIPROCESSOR_COUNT   ? 2
+                                                        : 0;
     return SLCU_SUCCESS;
 }
 CALL cuDevicePrimaryCtxRetain(slcu_context *context, slcu_device)

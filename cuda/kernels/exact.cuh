@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Formulas of sl_math.h in fewer instructions; the same bits for the arguments that are said. Where
+ * CUDA has an instruction that C has not, there is the same in C for the kernels' run on a CPU. */
+#ifndef SLC_EXACT_CUH
+#define SLC_EXACT_CUH
+
+#include "warp.cuh"
+
+/* A value that the compiler would compute or read again in every round of a loop is kept. */
+#if defined(__CUDACC__)
+#define SLC_KEEP(x_) asm("" : "+r"(x_))
+#define SLC_KEEP_FLOAT(x_) asm("" : "+f"(x_))
+#define SLC_KEEP_WIDE(x_) asm("" : "+l"(x_))
+#else
+#define SLC_KEEP(x_) ((void)(x_))
+#define SLC_KEEP_FLOAT(x_) ((void)(x_))
+#define SLC_KEEP_WIDE(x_) ((void)(x_))
+#endif
+
+/* __shfl_xor_sync and __shfl_sync of a float, without a move to an integer and back. */
+template <int32_t Width> SLC_DEVICE float slc_across(float x)
+{
+#if defined(__CUDACC__)
+    float other;
+    asm volatile("shfl.sync.bfly.b32 %0, %1, %2, 31, -1;" : "=f"(other) : "f"(x), "n"(Width));
+    return other;
+#else
+    return __shfl_xor_sync(SLC_ALL, x, Width);
+#endif
+}
+
+SLC_DEVICE float slc_from_lane(float x, int32_t lane)
+{
+#if defined(__CUDACC__)
+    float other;
+    asm volatile("shfl.sync.idx.b32 %0, %1, %2, 31, -1;" : "=f"(other) : "f"(x), "r"(lane));
+    return other;
+#else
+    return __shfl_sync(SLC_ALL, x, lane);
+#endif
+}
+
+/* word + (value << Shift), as one instruction. */
+template <int32_t Shift> SLC_DEVICE uint32_t slc_shift_add(uint32_t word, uint32_t value)
+{
+#if defined(__CUDACC__)
+    uint32_t sum;
+    asm("mad.lo.u32 %0, %1, %2, %3;" : "=r"(sum) : "r"(value), "n"(1 << Shift), "r"(word));
+    return sum;
+#else
+    return word + (value << Shift);
+#endif
+}
+
+/* A bf16 in the lower or the upper half of a word. */
+SLC_DEVICE float slc_low_bf16(uint32_t word)
+{
+#if defined(__CUDACC__)
+    float x;
+    asm("shl.b32 %0, %1, 16;" : "=f"(x) : "r"(word));
+    return x;
+#else
+    return sl_bf16_to_f32((uint16_t)word);
+#endif
+}
+
+SLC_DEVICE float slc_high_bf16(uint32_t word)
+{
+#if defined(__CUDACC__)
+    float x;
+    asm("and.b32 %0, %1, 0xFFFF0000;" : "=f"(x) : "r"(word));
+    return x;
+#else
+    return sl_bf16_to_f32((uint16_t)(word >> 16));
+#endif
+}
+
+/* An f16 in the lower half of a word; exact. */
+SLC_DEVICE float slc_low_f16(uint32_t word)
+{
+#if defined(__CUDACC__)
+    float x;
+    asm("{ .reg .b16 h; cvt.u16.u32 h, %1; cvt.f32.f16 %0, h; }" : "=f"(x) : "r"(word));
+    return x;
+#else
+    return sl_f16_to_f32((uint16_t)word);
+#endif
+}
+
+/* The least; NaN where one is NaN. */
+SLC_DEVICE float slc_min_nan(float a, float b)
+{
+#if defined(__CUDACC__)
+    float least;
+    asm("min.NaN.f32 %0, %1, %2;" : "=f"(least) : "f"(a), "f"(b));
+    return least;
+#else
+    return a != a || b != b ? NAN : fminf(a, b);
+#endif
+}
+
+/* What SLC_POWER_ROUNDER has been added to: two to the power of its integer, less one. */
+#define SLC_POWER_ROUNDER (SL_ROUNDER + 126.0f)
+SLC_DEVICE float slc_half_power(float rounded)
+{
+#if defined(__CUDACC__)
+    float power; /* in one instruction, where the compiler would move to an integer and back */
+    asm("shl.b32 %0, %1, 23;" : "=f"(power) : "f"(rounded));
+    return power;
+#else
+    return sl_bits_float((int32_t)((uint32_t)sl_float_bits(rounded) << 23));
+#endif
+}
+
+/* sl_sigmoid of any x but NaN. From 18 up it is 1, so the caller, who needs the least anyway, gives
+ * 18 at most. Signs are turned so that x is never negated, as rounding is symmetric; half of
+ * exp(-x) has always a normal number, and fma goes to inf where 1 + exp(-x) does. */
+SLC_DEVICE float slc_sigmoid(float x)
+{
+    float t, n, r, q, p;
+    x = fmaxf(x, -SL_EXP_MOST);
+    t = fmaf(x, -SL_LOG2E, SLC_POWER_ROUNDER);
+    n = t - SLC_POWER_ROUNDER;
+    r = fmaf(n, SL_LN2_HI, x); /* that of sl_exp(-x), negative */
+    r = fmaf(n, SL_LN2_LO, r);
+    q = fmaf(-SL_EXP_4, r, SL_EXP_3);
+    q = fmaf(q, r, -SL_EXP_2);
+    q = fmaf(q, r, SL_EXP_1);
+    q = fmaf(q, r, -SL_EXP_0);
+    q = fmaf(q, r * r, r);
+    p = 1.0f - q;
+    return 1.0f / fmaf(p * slc_half_power(t), 2.0f, 1.0f);
+}
+
+/* The bits of a float that is neither NaN nor -0 as an unsigned number of the same order. */
+SLC_DEVICE uint32_t slc_ordered(int32_t bits)
+{
+#if defined(__CUDACC__)
+    uint32_t key;
+    asm("lop3.b32 %0, %1, %2, 0x80000000, 0x1e;" /* a ^ (b | c) */
+        : "=r"(key)
+        : "r"(bits), "r"(bits >> 31));
+    return key;
+#else
+    return (uint32_t)bits ^ ((uint32_t)(bits >> 31) | 0x80000000U);
+#endif
+}
+
+/* slc_ordered(-inf); keys up to it are no choice. */
+#define SLC_NO_KEY 0x007FFFFFU
+
+#endif

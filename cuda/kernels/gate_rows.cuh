@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What the kernels that choose 8 by registers alone share: a warp's rows of the inputs and outputs.
+ * The host has seen (cu_gate.c) that rows of logits are aligned to 16 bytes, that all ids have one
+ * width and that there are fewer than 2^30 rows. Lanes k, k + 8, k + 16 and k + 24 have the same
+ * choice k, so that one store writes a row of four outputs. */
+#ifndef SLC_GATE_ROWS_CUH
+#define SLC_GATE_ROWS_CUH
+
+#include "block_bins.cuh"
+#include "lists.cuh"
+#include "warp_map.cuh"
+
+SLC_DEVICE struct slc_four slc_get_four(const char *from)
+{
+    return *(const struct slc_four *)from;
+}
+
+/* Eight elements from an aligned place. */
+SLC_DEVICE void slc_get_eight(const char *from, int32_t type, float *x)
+{
+    if (type == SL_F32) {
+        struct slc_floats_4 low = ((const struct slc_floats_4 *)from)[0];
+        struct slc_floats_4 high = ((const struct slc_floats_4 *)from)[1];
+#pragma unroll
+        for (int32_t i = 0; i < SLC_FOUR; i++) {
+            x[i] = low.x[i];
+            x[i + 4] = high.x[i];
+        }
+        return;
+    }
+    struct slc_four four = slc_get_four(from);
+    if (type == SL_BF16) {
+#pragma unroll
+        for (int32_t i = 0; i < SLC_FOUR; i++) {
+            x[2 * i] = slc_low_bf16(four.word[i]);
+            x[2 * i + 1] = slc_high_bf16(four.word[i]);
+        }
+        return;
+    }
+#pragma unroll
+    for (int32_t i = 0; i < SLC_FOUR; i++) {
+        x[2 * i] = slc_low_f16(four.word[i]);
+        x[2 * i + 1] = slc_low_f16(four.word[i] >> 16);
+    }
+}
+
+SLC_DEVICE void slc_put_eight(float *to, const float *x)
+{
+    struct slc_floats_4 *four = (struct slc_floats_4 *)to;
+#pragma unroll
+    for (int32_t h = 0; h < 2; h++) {
+        struct slc_floats_4 all = {{x[4 * h], x[4 * h + 1], x[4 * h + 2], x[4 * h + 3]}};
+        four[h] = all;
+    }
+}
+
+/* What a lane does with every row. */
+struct slc_lane_rows {
+    char *to, *weights;         /* its place in an output (slc_out), and in that of weights alone */
+    int64_t step, weights_step; /* bytes to the warp's next row */
+    int32_t live_rows, kind, wide;
+    int32_t idle; /* -1: this lane counts nothing; lanes from 8 up, or all */
+    int32_t shared, renorm, has_weights, type;
+    const uint8_t *valid; /* row_valid, or NULL */
+    float floor, eps, scale;
+};
+
+SLC_DEVICE struct slc_lane_rows slc_lane_rows_of(const struct slc_job *job, int32_t t, int32_t step)
+{
+    struct slc_lane_rows my;
+    int32_t lane = slc_lane(), k = lane % SLC_EIGHT;
+    const struct slc_out *out = &job->out[lane / SLC_EIGHT];
+    my.kind = out->kind;
+    my.wide = out->wide;
+    my.to = out->data + t * out->row_bytes + (k << (2 + out->wide));
+    my.step = step * out->row_bytes;
+    my.weights = (char *)job->last.data;
+    my.weights += t * job->last.row_bytes + k * 4;
+    my.weights_step = step * job->last.row_bytes;
+    my.live_rows = (int32_t)slc_scalar(&job->num_valid, job->io.valid_rows);
+    my.idle = lane < SLC_EIGHT && job->counters ? 0 : -1;
+    my.shared = job->map.shared;
+    my.has_weights = job->last.data != NULL;
+    my.type = job->io.logit_type;
+    my.valid = job->io.row_valid;
+    my.renorm = job->rule.renorm;
+    my.floor = job->rule.renorm_floor;
+    my.eps = job->rule.renorm_eps;
+    my.scale = job->rule.weight_scale;
+    SLC_KEEP(my.live_rows);
+    SLC_KEEP(my.idle);
+    SLC_KEEP(my.kind);
+    SLC_KEEP(my.wide);
+    SLC_KEEP(my.shared);
+    SLC_KEEP(my.has_weights);
+    SLC_KEEP(my.type);
+    SLC_KEEP(my.renorm);
+    SLC_KEEP_FLOAT(my.floor);
+    SLC_KEEP_FLOAT(my.eps);
+    SLC_KEEP_FLOAT(my.scale);
+    return my;
+}
+
+/* Weights from the scores of the eight choices, which every lane has one of. */
+SLC_DEVICE float slc_weigh_eight(const struct slc_lane_rows *my, float score)
+{
+    float divisor = score + slc_across<4>(score);
+    divisor = divisor + slc_across<2>(divisor);
+    divisor = divisor + slc_across<1>(divisor);
+    divisor = fmaxf(divisor, my->floor) + my->eps;
+    divisor = (my->renorm != 0) & (divisor > 0) ? divisor : 1.0f;
+    return score / divisor * my->scale;
+}
+
+SLC_DEVICE bool slc_is_live(const struct slc_lane_rows *my, int32_t t)
+{
+    bool live = t < my->live_rows;
+    if (my->valid && live)
+        live = my->valid[t] != 0;
+    return live;
+}
+
+SLC_DEVICE void slc_write(char *to, int32_t wide, int32_t value)
+{
+    if (wide)
+        *(int64_t *)to = value;
+    else
+        *(int32_t *)to = value;
+}
+
+/* The shared columns of the dispatch outputs: lane k has column 8 + k. */
+SLC_DEVICE void slc_write_shared(const struct slc_map *map, const struct slc_lane_rows *my,
+                                 bool live)
+{
+    int32_t k = slc_lane() % SLC_EIGHT;
+    bool slots = my->kind == SLC_OUT_SLOTS;
+    if ((!slots && my->kind != SLC_OUT_GIVEN) || k >= map->shared)
+        return;
+    int32_t slot = map->rank * map->local + map->slots + k;
+    int32_t value = slots ? slot : sl_float_bits(map->shared_constant);
+    slc_write(my->to + (SLC_EIGHT << (2 + my->wide)), my->wide, live ? value : slots ? -1 : 0);
+}
+
+/* What choices become copies by: in the block's shared memory, or the map's own. */
+struct slc_ends {
+    uint32_t experts;
+    const int32_t *copies, *slots;
+    uint32_t *bins;               /* Staged: of the block */
+    unsigned long long *counters; /* NULL: nothing is counted */
+};
+
+/* A choice whose expert has no living copy. */
+SLC_DEVICE void slc_count_dead(const struct slc_job *job)
+{
+    if (slc_lane() < SLC_EIGHT)
+        atomicAdd((unsigned long long *)job->dead, 1ULL);
+}
+
+/* Copies, counts and outputs of a row, of which this lane has choice (lane & 7). */
+template <bool Staged>
+SLC_DEVICE void slc_end_route(const struct slc_job *job, const struct slc_ends *ends,
+                              const struct slc_lane_rows *my, bool live, int32_t id, float weight)
+{
+    const struct slc_map *map = &job->map;
+    uint32_t entry = (uint32_t)id < ends->experts ? (uint32_t)id : ends->experts;
+    int32_t copy = ends->copies[entry], slot = copy;
+    if (my->shared > 0) {
+        slot = ends->slots[entry];
+        slc_write_shared(map, my, live);
+    }
+    if ((copy | my->idle) >= 0) {
+        if (Staged)
+            atomicAdd(&ends->bins[copy], 1U);
+        else
+            atomicAdd(&ends->counters[copy], 1ULL);
+    }
+    if ((copy & ~id) < 0)
+        slc_count_dead(job);
+    int32_t value = my->kind == SLC_OUT_COPIES ? copy : my->kind == SLC_OUT_IDS ? id : slot;
+    int32_t given = sl_float_bits(copy < 0 ? 0.0f : weight);
+    slc_write(my->to, my->wide, my->kind == SLC_OUT_GIVEN ? given : value);
+    if (my->has_weights)
+        *(float *)my->weights = weight;
+}
+
+SLC_DEVICE void slc_end_topk(const struct slc_lane_rows *my, int32_t id, float weight)
+{
+    slc_write(my->to, my->wide, my->kind == SLC_OUT_IDS ? id : sl_float_bits(weight));
+}
+
+#endif
