@@ -52,6 +52,19 @@ template <int32_t Shift> SLC_DEVICE uint32_t slc_shift_add(uint32_t word, uint32
 #endif
 }
 
+/* The lanes below `lane`, which is this one. */
+SLC_DEVICE uint32_t slc_lower_lanes(uint32_t lane)
+{
+#if defined(__CUDACC__)
+    uint32_t lower;
+    (void)lane;
+    asm("mov.u32 %0, %%lanemask_lt;" : "=r"(lower));
+    return lower;
+#else
+    return (1U << lane) - 1;
+#endif
+}
+
 /* A bf16 in the lower or the upper half of a word. */
 SLC_DEVICE float slc_low_bf16(uint32_t word)
 {
@@ -99,38 +112,66 @@ SLC_DEVICE float slc_min_nan(float a, float b)
 #endif
 }
 
-/* What SLC_POWER_ROUNDER has been added to: two to the power of its integer, less one. */
-#define SLC_POWER_ROUNDER (SL_ROUNDER + 126.0f)
-SLC_DEVICE float slc_half_power(float rounded)
-{
-#if defined(__CUDACC__)
-    float power; /* in one instruction, where the compiler would move to an integer and back */
-    asm("shl.b32 %0, %1, 23;" : "=f"(power) : "f"(rounded));
-    return power;
-#else
-    return sl_bits_float((int32_t)((uint32_t)sl_float_bits(rounded) << 23));
-#endif
-}
-
 /* sl_sigmoid of any x but NaN. From 18 up it is 1, so the caller, who needs the least anyway, gives
- * 18 at most. Signs are turned so that x is never negated, as rounding is symmetric; half of
- * exp(-x) has always a normal number, and fma goes to inf where 1 + exp(-x) does. */
+ * 18 at most. Signs are turned so that x is never negated, as rounding is symmetric; the rounder's
+ * low bits make half of exp(-x)'s power of two, which is always a normal number, and fma goes to inf
+ * where 1 + exp(-x) does. In PTX because the compiler moves each constant to a register first, and a
+ * float to an integer and back around the shift. */
+#define SLC_POWER_ROUNDER (SL_ROUNDER + 126.0f)
+#if defined(__CUDACC__)
+#define SLC_IS(value_, bits_) static_assert(__builtin_bit_cast(uint32_t, value_) == bits_, "")
 SLC_DEVICE float slc_sigmoid(float x)
 {
-    float t, n, r, q, p;
-    x = fmaxf(x, -SL_EXP_MOST);
-    t = fmaf(x, -SL_LOG2E, SLC_POWER_ROUNDER);
-    n = t - SLC_POWER_ROUNDER;
-    r = fmaf(n, SL_LN2_HI, x); /* that of sl_exp(-x), negative */
+    SLC_IS(-SL_EXP_MOST, 0xC2B20000);
+    SLC_IS(-SL_LOG2E, 0xBFB8AA3B);
+    SLC_IS(SLC_POWER_ROUNDER, 0x4B40007E);
+    SLC_IS(SL_LN2_HI, 0x3F317218);
+    SLC_IS(SL_LN2_LO, 0xB102E308);
+    SLC_IS(-SL_EXP_4, 0xBAB6887E);
+    SLC_IS(SL_EXP_3, 0x3C0905B1);
+    SLC_IS(-SL_EXP_2, 0xBD2AAA8D);
+    SLC_IS(SL_EXP_1, 0x3E2AAA6F);
+    SLC_IS(-SL_EXP_0, 0xBF000000);
+    float s;
+    asm("{ .reg .f32 c, t, n, r, q, p;\n\t"
+        "max.f32 c, %1, 0fC2B20000;\n\t"
+        "fma.rn.f32 t, c, 0fBFB8AA3B, 0f4B40007E;\n\t"
+        "sub.rn.f32 n, t, 0f4B40007E;\n\t"
+        "fma.rn.f32 r, n, 0f3F317218, c;\n\t"
+        "fma.rn.f32 r, n, 0fB102E308, r;\n\t"
+        "fma.rn.f32 q, r, 0fBAB6887E, 0f3C0905B1;\n\t"
+        "fma.rn.f32 q, q, r, 0fBD2AAA8D;\n\t"
+        "fma.rn.f32 q, q, r, 0f3E2AAA6F;\n\t"
+        "fma.rn.f32 q, q, r, 0fBF000000;\n\t"
+        "mul.rn.f32 p, r, r;\n\t"
+        "fma.rn.f32 q, q, p, r;\n\t"
+        "sub.rn.f32 p, 0f3F800000, q;\n\t"
+        "shl.b32 t, t, 23;\n\t"
+        "mul.rn.f32 p, p, t;\n\t"
+        "fma.rn.f32 p, p, 0f40000000, 0f3F800000;\n\t"
+        "rcp.rn.f32 %0, p; }"
+        : "=f"(s)
+        : "f"(x));
+    return s;
+}
+#else
+SLC_DEVICE float slc_sigmoid(float x)
+{
+    float c = fmaxf(x, -SL_EXP_MOST);
+    float t = fmaf(c, -SL_LOG2E, SLC_POWER_ROUNDER);
+    float n = t - SLC_POWER_ROUNDER;
+    float r = fmaf(n, SL_LN2_HI, c); /* that of sl_exp(-x), negative */
     r = fmaf(n, SL_LN2_LO, r);
-    q = fmaf(-SL_EXP_4, r, SL_EXP_3);
+    float q = fmaf(r, -SL_EXP_4, SL_EXP_3);
     q = fmaf(q, r, -SL_EXP_2);
     q = fmaf(q, r, SL_EXP_1);
     q = fmaf(q, r, -SL_EXP_0);
-    q = fmaf(q, r * r, r);
-    p = 1.0f - q;
-    return 1.0f / fmaf(p * slc_half_power(t), 2.0f, 1.0f);
+    float p = r * r;
+    q = fmaf(q, p, r);
+    p = (1.0f - q) * sl_bits_float((int32_t)((uint32_t)sl_float_bits(t) << 23));
+    return 1.0f / fmaf(p, 2.0f, 1.0f);
 }
+#endif
 
 /* The bits of a float that is neither NaN nor -0 as an unsigned number of the same order. */
 SLC_DEVICE uint32_t slc_ordered(int32_t bits)

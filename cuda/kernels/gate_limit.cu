@@ -15,9 +15,9 @@ SLC_DEVICE int32_t slc_limit_row(const struct slc_limit *limit, const struct slc
     return id;
 }
 
-SLC_DEVICE const char *slc_limit_from(const struct slc_job *job, int32_t t)
+SLC_DEVICE const char *slc_limit_from(const struct slc_job *job, uint32_t lane, int32_t t)
 {
-    int64_t at = t * job->io.logit_stride + slc_lane() * SLC_EIGHT;
+    int64_t at = t * job->io.logit_stride + lane * SLC_EIGHT;
     return (const char *)job->io.logits + at * (job->io.logit_type == SL_F32 ? 4 : 2);
 }
 
@@ -28,6 +28,8 @@ template <bool Routes> SLC_DEVICE void slc_limit_many(const struct slc_job *job)
     int32_t step = (int32_t)gridDim.x * SLC_MOST_WARPS, rows = (int32_t)job->rows;
     int32_t warp = __shfl_sync(SLC_ALL, (int32_t)(threadIdx.x / SLC_WARP), 0);
     int32_t t = (int32_t)blockIdx.x * SLC_MOST_WARPS + warp;
+    uint32_t lane = threadIdx.x % SLC_WARP;
+    SLC_KEEP(lane);
     SLC_KEEP(step);
     SLC_KEEP(rows);
     struct slc_left *left = (struct slc_left *)slc_shared;
@@ -39,10 +41,10 @@ template <bool Routes> SLC_DEVICE void slc_limit_many(const struct slc_job *job)
         slc_block_start<SLC_GATE_THREADS, 256>(&job->map, &block);
     bias[threadIdx.x] = job->io.bias[threadIdx.x];
     __syncthreads();
-    struct slc_limit limit = slc_limit_of(job, bias + slc_lane() * SLC_EIGHT, left + warp);
-    struct slc_lane_rows my = slc_lane_rows_of(job, t, step);
-    const char *from = slc_limit_from(job, t);
-    int64_t from_step = slc_limit_from(job, t + step) - from;
+    struct slc_limit limit = slc_limit_of(job, lane, bias, left + warp);
+    struct slc_lane_rows my = slc_lane_rows_of(job, lane, t, step);
+    const char *from = slc_limit_from(job, lane, t);
+    int64_t from_step = slc_limit_from(job, lane, t + step) - from;
     for (; t < rows; t += step) {
         bool live = slc_is_live(&my, t);
         int32_t id = -1;
@@ -68,14 +70,16 @@ template <bool Routes> SLC_DEVICE void slc_limit_many(const struct slc_job *job)
 /* A block of one warp for a row: straight from and to global memory. */
 template <bool Routes> SLC_DEVICE void slc_limit_few(const struct slc_job *job)
 {
+    uint32_t lane = threadIdx.x % SLC_WARP;
     int32_t t = (int32_t)blockIdx.x, id = -1;
-    struct slc_lane_rows my = slc_lane_rows_of(job, t, 0);
+    SLC_KEEP(lane);
+    struct slc_lane_rows my = slc_lane_rows_of(job, lane, t, 0);
     bool live = slc_is_live(&my, t);
     float weight = 0.0f;
     if (live) {
         struct slc_limit limit =
-            slc_limit_of(job, job->io.bias + slc_lane() * SLC_EIGHT, (struct slc_left *)slc_shared);
-        id = slc_limit_row(&limit, &my, slc_limit_from(job, t), &weight);
+            slc_limit_of(job, lane, job->io.bias, (struct slc_left *)slc_shared);
+        id = slc_limit_row(&limit, &my, slc_limit_from(job, lane, t), &weight);
     }
     struct slc_ends ends = {256, job->map.chosen, job->map.chosen_slot, NULL,
                             (unsigned long long *)job->counters};

@@ -22,6 +22,7 @@ struct __attribute__((aligned(16))) slc_left {
 
 /* What a lane knows of itself for every token. */
 struct slc_limit {
+    uint32_t lane;
     struct slc_left *left;
     float bias[SLC_EIGHT];
     struct slc_words ids; /* eight bytes: the ids of its columns */
@@ -32,18 +33,19 @@ struct slc_limit {
     int32_t keep;       /* groups */
 };
 
-SLC_DEVICE struct slc_limit slc_limit_of(const struct slc_job *job, const float *bias,
-                                         struct slc_left *left)
+SLC_DEVICE struct slc_limit slc_limit_of(const struct slc_job *job, uint32_t lane,
+                                         const float *bias, struct slc_left *left)
 {
-    int32_t lane = slc_lane(), group = lane / 4, rival = lane % 4 * 2;
+    uint32_t group = lane / 4, rival = lane % 4 * 2;
     struct slc_limit my;
+    my.lane = lane;
     my.left = left;
-    slc_get_eight((const char *)bias, SL_F32, my.bias);
-    uint32_t first = (uint32_t)lane * 0x08080808U;
+    slc_get_eight((const char *)(bias + lane * SLC_EIGHT), SL_F32, my.bias);
+    uint32_t first = lane * 0x08080808U;
     my.ids.low = first + 0x03020100U;
     my.ids.high = first + 0x07060504U;
     my.segment = 0xFU << (group * 4);
-    my.lower = (1U << lane) - 1;
+    my.lower = slc_lower_lanes(lane);
     my.rival = rival * 4;
     my.before[0] = rival < group;
     my.before[1] = rival + 1 < group;
@@ -100,7 +102,7 @@ SLC_DEVICE bool slc_limit_keeps(const struct slc_limit *my, const float *v)
     int32_t better = 0;
 #pragma unroll
     for (int32_t i = 0; i < 2; i++) {
-        uint32_t other = __shfl_sync(SLC_ALL, value, my->rival + i * 4);
+        uint32_t other = __shfl_sync(SLC_ALL, value, (int32_t)my->rival + i * 4);
         bool beats = other > value - my->before[i];
         better += __popc(__ballot_sync(SLC_ALL, beats) & my->segment);
     }
@@ -111,7 +113,8 @@ SLC_DEVICE bool slc_limit_keeps(const struct slc_limit *my, const float *v)
 SLC_DEVICE int32_t slc_limit_choose(const struct slc_limit *my, const float *x, float *score)
 {
     struct slc_left *left = my->left;
-    int32_t lane = slc_lane(), place = lane * SLC_FOUR;
+    uint32_t lane = my->lane;
+    int32_t place = (int32_t)lane * SLC_FOUR;
     float v[SLC_EIGHT], s[SLC_EIGHT];
 #pragma unroll
     for (int32_t i = 0; i < SLC_EIGHT; i++)
@@ -134,9 +137,9 @@ SLC_DEVICE int32_t slc_limit_choose(const struct slc_limit *my, const float *x, 
         list.at[i] = place + i;
     }
     slc_sort(&list);
-    int32_t at = slc_pick_eight(&list, &least), id = left->id[0][at];
+    int32_t at = slc_pick_eight(lane, &list, &least), id = left->id[0][at];
     *score = left->s[0][at];
-    if (least <= SLC_NO_KEY && lane % SLC_EIGHT >= slc_count_keys(bits)) {
+    if (least <= SLC_NO_KEY && (int32_t)(lane % SLC_EIGHT) >= slc_count_keys(bits)) {
         *score = 0.0f;
         id = -1;
     }

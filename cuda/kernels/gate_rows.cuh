@@ -58,6 +58,7 @@ SLC_DEVICE void slc_put_eight(float *to, const float *x)
 struct slc_lane_rows {
     char *to, *weights;         /* its place in an output (slc_out), and in that of weights alone */
     int64_t step, weights_step; /* bytes to the warp's next row */
+    uint32_t lane;
     int32_t live_rows, kind, wide;
     int32_t idle; /* -1: this lane counts nothing; lanes from 8 up, or all */
     int32_t shared, renorm, has_weights, type;
@@ -65,11 +66,13 @@ struct slc_lane_rows {
     float floor, eps, scale;
 };
 
-SLC_DEVICE struct slc_lane_rows slc_lane_rows_of(const struct slc_job *job, int32_t t, int32_t step)
+SLC_DEVICE struct slc_lane_rows slc_lane_rows_of(const struct slc_job *job, uint32_t lane, int32_t t,
+                                                 int32_t step)
 {
     struct slc_lane_rows my;
-    int32_t lane = slc_lane(), k = lane % SLC_EIGHT;
+    uint32_t k = lane % SLC_EIGHT;
     const struct slc_out *out = &job->out[lane / SLC_EIGHT];
+    my.lane = lane;
     my.kind = out->kind;
     my.wide = out->wide;
     my.to = out->data + t * out->row_bytes + (k << (2 + out->wide));
@@ -132,7 +135,7 @@ SLC_DEVICE void slc_write(char *to, int32_t wide, int32_t value)
 SLC_DEVICE void slc_write_shared(const struct slc_map *map, const struct slc_lane_rows *my,
                                  bool live)
 {
-    int32_t k = slc_lane() % SLC_EIGHT;
+    int32_t k = (int32_t)(my->lane % SLC_EIGHT);
     bool slots = my->kind == SLC_OUT_SLOTS;
     if ((!slots && my->kind != SLC_OUT_GIVEN) || k >= map->shared)
         return;
@@ -150,9 +153,9 @@ struct slc_ends {
 };
 
 /* A choice whose expert has no living copy. */
-SLC_DEVICE void slc_count_dead(const struct slc_job *job)
+SLC_DEVICE void slc_count_dead(const struct slc_job *job, uint32_t lane)
 {
-    if (slc_lane() < SLC_EIGHT)
+    if (lane < SLC_EIGHT)
         atomicAdd((unsigned long long *)job->dead, 1ULL);
 }
 
@@ -175,7 +178,7 @@ SLC_DEVICE void slc_end_route(const struct slc_job *job, const struct slc_ends *
             atomicAdd(&ends->counters[copy], 1ULL);
     }
     if ((copy & ~id) < 0)
-        slc_count_dead(job);
+        slc_count_dead(job, my->lane);
     int32_t value = my->kind == SLC_OUT_COPIES ? copy : my->kind == SLC_OUT_IDS ? id : slot;
     int32_t given = sl_float_bits(copy < 0 ? 0.0f : weight);
     slc_write(my->to, my->wide, my->kind == SLC_OUT_GIVEN ? given : value);

@@ -69,9 +69,9 @@ template <int32_t I> SLC_DEVICE uint32_t slc_take_one(struct slc_list *list, uin
 
 /* The place, below 256, of the (lane & 7)-th greatest, and the least key that was taken: where it is
  * no key (SLC_NO_KEY) the last places are not to be used. The list is used up. */
-SLC_DEVICE int32_t slc_pick_eight(struct slc_list *list, uint32_t *least)
+SLC_DEVICE int32_t slc_pick_eight(uint32_t lane, struct slc_list *list, uint32_t *least)
 {
-    uint32_t lane = threadIdx.x, places[2];
+    uint32_t places[2];
     slc_take_one<0>(list, places);
     slc_take_one<1>(list, places);
     slc_take_one<2>(list, places);
