@@ -46,22 +46,21 @@ static void add_outputs(struct slc_job *job, bool routes)
         job->out[i] = job->out[i - count];
 }
 
-bool slc_gate(const struct slc_walk *walk, struct slc_job *job, enum slc_kernel *kernel,
+bool slc_gate(const struct slc_gpu *gpu, struct slc_job *job, enum slc_kernel *kernel,
               struct slc_grid *grid)
 {
     bool routes = *kernel == SLC_ROUTE;
-    int32_t processors = walk->context->gpu.processors;
     if ((!routes && *kernel != SLC_TOPK) || !suits(job))
         return false;
     add_outputs(job, routes);
     int32_t own = slc_block_bytes(&job->map) * routes + SLC_LIMIT_BIAS_BYTES;
     grid->warps = SLC_MOST_WARPS;
     grid->shared_bytes = grid->warps * SLC_LIMIT_WARP_BYTES + own;
-    int64_t at_once = (int64_t)processors * grid->warps;
+    int64_t at_once = (int64_t)gpu->processors * grid->warps;
     int64_t turns = (job->rows + at_once - 1) / at_once, a_block = turns * grid->warps;
     grid->blocks = job->rows == 0 ? 0 : (job->rows + a_block - 1) / a_block;
     *kernel = routes ? SLC_ROUTE_LIMIT : SLC_TOPK_LIMIT;
-    if (job->rows > processors && grid->shared_bytes <= SLC_MOST_SHARED)
+    if (job->rows > gpu->processors && grid->shared_bytes <= SLC_MOST_SHARED)
         return true;
     *kernel = routes ? SLC_ROUTE_LIMIT_FEW : SLC_TOPK_LIMIT_FEW;
     grid->blocks = job->rows;
