@@ -5,6 +5,7 @@
 
 #include "../plugin.h"
 #include "cu_types.h"
+#include "kernels/kernel_job.h"
 
 /* The driver's entry points, opened once for the process; NULL with the reason in `text` where
  * there is no driver, it lacks one, or cuInit fails. [any thread] */
@@ -12,21 +13,6 @@ const struct slcu_driver *slc_driver(char *text, size_t text_size);
 
 /* The name of an error; never NULL. */
 const char *slc_error_name(const struct slcu_driver *driver, slcu_result error);
-
-enum slc_kernel {
-    SLC_TOPK,
-    SLC_REMAP,
-    SLC_RECORD,
-    SLC_ROUTE,
-    SLC_SLOTS,
-    SLC_TOPK_WIDE,
-    SLC_ROUTE_WIDE,
-    SLC_TOPK_LIMIT,
-    SLC_TOPK_LIMIT_FEW,
-    SLC_ROUTE_LIMIT,
-    SLC_ROUTE_LIMIT_FEW,
-    SLC_KERNELS
-};
 
 /* A device in use: its primary context, retained, and the kernels loaded into it. */
 struct slc_gpu {

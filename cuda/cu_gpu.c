@@ -6,11 +6,11 @@
 
 extern const unsigned char slc_fatbin[]; /* cu_fatbin.S */
 
-static const char *const NAMES[SLC_KERNELS] = {"slc_topk",      "slc_remap", "slc_record",
-                                               "slc_route",     "slc_slots", "slc_topk_wide",
-                                               "slc_route_wide",
-                                               "slc_topk_limit", "slc_topk_limit_few",
-                                               "slc_route_limit", "slc_route_limit_few"};
+static const char *const NAMES[SLC_KERNELS] = {
+#define NAME(name_) "slc_" #name_,
+    SLC_KERNEL_LIST(NAME)
+#undef NAME
+};
 
 static sluice_status refuse(const struct slc_gpu *gpu, const char *what, slcu_result error,
                             char *text, size_t text_size)

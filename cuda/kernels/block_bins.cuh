@@ -11,39 +11,39 @@
 
 struct slc_block {
     uint32_t *bins;  /* [P] */
-    int32_t *copies; /* [E+1]: the copy that an expert's tokens go to, -1: none; E has none */
-    int32_t *slots;  /* [E+1]: its slot; not filled in without shared slots, where it is the copy */
+    int32_t *copies; /* [Room+1]: the copy that an expert's tokens go to; -1: none, Room has none */
+    int32_t *slots;  /* [Room+1]: its slot; not filled in without shared slots, where it is the copy */
 };
 
-template <int32_t Experts> SLC_DEVICE struct slc_block slc_block_in(void *shared)
+template <int32_t Room> SLC_DEVICE struct slc_block slc_block_in(void *shared)
 {
     struct slc_block block;
     block.copies = (int32_t *)shared;
-    block.slots = block.copies + Experts + 1;
-    block.bins = (uint32_t *)(block.slots + Experts + 1);
+    block.slots = block.copies + Room + 1;
+    block.bins = (uint32_t *)(block.slots + Room + 1);
     return block;
 }
 
-template <int32_t Threads, int32_t Experts>
-SLC_DEVICE void slc_copy_map(int32_t *to, const int32_t *from)
+template <int32_t Threads, int32_t Room>
+SLC_DEVICE void slc_copy_map(int32_t *to, const int32_t *from, int32_t experts)
 {
-#pragma unroll
-    for (int32_t e = (int32_t)threadIdx.x; e < Experts; e += Threads)
+#pragma unroll 1
+    for (int32_t e = (int32_t)threadIdx.x; e < experts; e += Threads)
         to[e] = from[e];
     if (threadIdx.x == 0)
-        to[Experts] = -1;
+        to[Room] = -1;
 }
 
 /* Clears the bins and reads the map. */
-template <int32_t Threads, int32_t Experts>
+template <int32_t Threads, int32_t Room>
 SLC_DEVICE void slc_block_start(const struct slc_map *map, const struct slc_block *block)
 {
 #pragma unroll 1
     for (int32_t p = (int32_t)threadIdx.x; p < map->physical; p += Threads)
         block->bins[p] = 0;
-    slc_copy_map<Threads, Experts>(block->copies, map->chosen);
+    slc_copy_map<Threads, Room>(block->copies, map->chosen, map->experts);
     if (map->shared > 0)
-        slc_copy_map<Threads, Experts>(block->slots, map->chosen_slot);
+        slc_copy_map<Threads, Room>(block->slots, map->chosen_slot, map->experts);
 }
 
 SLC_DEVICE void slc_bins_add(const struct slc_block *block, int32_t copy)

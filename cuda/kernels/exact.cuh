@@ -112,6 +112,18 @@ SLC_DEVICE float slc_min_nan(float a, float b)
 #endif
 }
 
+/* The low bits of a float become its exponent. */
+SLC_DEVICE float slc_power(float rounded)
+{
+#if defined(__CUDACC__)
+    float power; /* in one instruction, where the compiler would move to an integer and back */
+    asm("shl.b32 %0, %1, 23;" : "=f"(power) : "f"(rounded));
+    return power;
+#else
+    return sl_bits_float((int32_t)((uint32_t)sl_float_bits(rounded) << 23));
+#endif
+}
+
 /* sl_sigmoid of any x but NaN. From 18 up it is 1, so the caller, who needs the least anyway, gives
  * 18 at most. Signs are turned so that x is never negated, as rounding is symmetric; the rounder's
  * low bits make half of exp(-x)'s power of two, which is always a normal number, and fma goes to inf
@@ -168,10 +180,28 @@ SLC_DEVICE float slc_sigmoid(float x)
     q = fmaf(q, r, -SL_EXP_0);
     float p = r * r;
     q = fmaf(q, p, r);
-    p = (1.0f - q) * sl_bits_float((int32_t)((uint32_t)sl_float_bits(t) << 23));
+    p = (1.0f - q) * slc_power(t);
     return 1.0f / fmaf(p, 2.0f, 1.0f);
 }
 #endif
+
+/* sl_exp of an x that is not above 0, nor NaN. The rounder's low bits make the power of two, times
+ * 2^64, so that the first product is exact; the second rounds where the result is not normal. */
+SLC_DEVICE float slc_exp_below(float x)
+{
+    const float rounder = SL_ROUNDER + 191.0f;
+    x = fmaxf(x, SL_EXP_LEAST);
+    float t = fmaf(x, SL_LOG2E, rounder);
+    float n = t - rounder;
+    float r = fmaf(n, -SL_LN2_HI, x);
+    r = fmaf(n, -SL_LN2_LO, r);
+    float q = fmaf(SL_EXP_4, r, SL_EXP_3);
+    q = fmaf(q, r, SL_EXP_2);
+    q = fmaf(q, r, SL_EXP_1);
+    q = fmaf(q, r, SL_EXP_0);
+    q = fmaf(q, r * r, r);
+    return (1.0f + q) * slc_power(t) * 0x1p-64f;
+}
 
 /* The bits of a float that is neither NaN nor -0 as an unsigned number of the same order. */
 SLC_DEVICE uint32_t slc_ordered(int32_t bits)

@@ -7,12 +7,8 @@
 #ifndef SLC_GATE_LIMIT_CUH
 #define SLC_GATE_LIMIT_CUH
 
-#include "gate_rows.cuh"
+#include "gate_kernel.cuh"
 #include "lists.cuh"
-
-struct __attribute__((aligned(8))) slc_words {
-    uint32_t low, high;
-};
 
 /* What a warp hands round: v and s of the columns that are left, by place, and the ids of places. */
 struct __attribute__((aligned(16))) slc_left {
@@ -22,7 +18,8 @@ struct __attribute__((aligned(16))) slc_left {
 
 /* What a lane knows of itself for every token. */
 struct slc_limit {
-    uint32_t lane;
+    enum { ROOM = 256, EACH = SLC_EIGHT };
+    typedef struct slc_left scratch;
     struct slc_left *left;
     float bias[SLC_EIGHT];
     struct slc_words ids; /* eight bytes: the ids of its columns */
@@ -33,12 +30,11 @@ struct slc_limit {
     int32_t keep;       /* groups */
 };
 
-SLC_DEVICE struct slc_limit slc_limit_of(const struct slc_job *job, uint32_t lane,
-                                         const float *bias, struct slc_left *left)
+SLC_DEVICE void slc_start(const struct slc_job *job, uint32_t lane, const float *bias,
+                          struct slc_left *left, struct slc_limit *gate)
 {
     uint32_t group = lane / 4, rival = lane % 4 * 2;
     struct slc_limit my;
-    my.lane = lane;
     my.left = left;
     slc_get_eight((const char *)(bias + lane * SLC_EIGHT), SL_F32, my.bias);
     uint32_t first = lane * 0x08080808U;
@@ -58,16 +54,7 @@ SLC_DEVICE struct slc_limit slc_limit_of(const struct slc_job *job, uint32_t lan
     if (my.keep < 4)
         for (int32_t i = 0; i < SLC_FOUR; i++)
             left->v[0][lane * SLC_FOUR + i] = -INFINITY;
-    return my;
-}
-
-/* s and v of a column: s + bias, or -inf where the column is never chosen. */
-SLC_DEVICE float slc_limit_value(float logit, float bias, float *s)
-{
-    float x = slc_min_nan(logit, 18.0f); /* +inf is as FLT_MAX: s is 1 */
-    *s = slc_sigmoid(x);
-    /* x * 0 makes a NaN of NaN and of -inf. */
-    return fmaxf(fmaf(x, 0.0f, *s) + bias, -INFINITY);
+    *gate = my;
 }
 
 struct slc_two {
@@ -109,16 +96,17 @@ SLC_DEVICE bool slc_limit_keeps(const struct slc_limit *my, const float *v)
     return better < my->keep;
 }
 
-/* The id of this lane's choice (lane & 7), -1: none, and its s. `x`: logits of eight columns. */
-SLC_DEVICE int32_t slc_limit_choose(const struct slc_limit *my, const float *x, float *score)
+/* The id of choice rows->k, -1: none, and its s. `from`: the logits of this lane's columns. */
+SLC_DEVICE int32_t slc_choose(const struct slc_limit *my, const struct slc_lane_rows *rows,
+                              const char *from, float *score)
 {
     struct slc_left *left = my->left;
-    uint32_t lane = my->lane;
-    int32_t place = (int32_t)lane * SLC_FOUR;
-    float v[SLC_EIGHT], s[SLC_EIGHT];
+    int32_t place = (int32_t)rows->lane * SLC_FOUR;
+    float x[SLC_EIGHT], v[SLC_EIGHT], s[SLC_EIGHT];
+    slc_get_eight(from, rows->type, x);
 #pragma unroll
     for (int32_t i = 0; i < SLC_EIGHT; i++)
-        v[i] = slc_limit_value(x[i], my->bias[i], &s[i]);
+        v[i] = slc_biased(x[i], my->bias[i], &s[i]);
     bool keeps = slc_limit_keeps(my, v);
     int32_t row = __popc(__ballot_sync(SLC_ALL, keeps) & my->lower);
     __syncwarp(); /* the token before has been read */
@@ -130,16 +118,17 @@ SLC_DEVICE int32_t slc_limit_choose(const struct slc_limit *my, const float *x, 
     __syncwarp();
     struct slc_list list;
     uint32_t least;
-    struct slc_four bits = slc_get_four((const char *)left->v + lane * sizeof bits);
+    struct slc_four bits = slc_get_four((const char *)left->v + rows->lane * sizeof bits);
 #pragma unroll
     for (int32_t i = 0; i < SLC_FOUR; i++) {
         list.key[i] = slc_ordered((int32_t)bits.word[i]);
         list.at[i] = place + i;
     }
+    struct slc_list whole = list;
     slc_sort(&list);
-    int32_t at = slc_pick_eight(lane, &list, &least), id = left->id[0][at];
+    int32_t at = slc_pick_eight(rows->k, &list, &least), id = left->id[0][at];
     *score = left->s[0][at];
-    if (least <= SLC_NO_KEY && (int32_t)(lane % SLC_EIGHT) >= slc_count_keys(bits)) {
+    if (least <= SLC_NO_KEY && (int32_t)rows->k >= slc_count_keys(&whole)) {
         *score = 0.0f;
         id = -1;
     }

@@ -70,24 +70,51 @@ static inline bool slc_wide(const struct sl_rule *rule)
            runs;
 }
 
-/* Shared memory of a warp of gate_limit.cuh, and of a block's own bias. */
-enum { SLC_LIMIT_WARP_BYTES = 16 * 8 * (4 + 4 + 1), SLC_LIMIT_BIAS_BYTES = 256 * 4 };
+/* ---- which rules the kernels of gate_*.cuh are for, and their shared memory */
 
-/* Does a rule suit the kernels of gate_limit.cuh? */
-static inline bool slc_limited(const struct sl_rule *rule)
+struct slc_gate_size {
+    int32_t room, each, warp_bytes; /* as in gate_kernel.cuh */
+};
+static const struct slc_gate_size SLC_LIMIT_SIZE = {256, 8, 16 * 8 * (4 + 4 + 1)};
+static const struct slc_gate_size SLC_SMALL_SIZE = {128, 4, 128 * 4};
+
+/* What they have in common: logits as they are, and nothing else in a row's choice. */
+SL_INLINE bool slc_plain(const struct sl_rule *rule)
 {
-    return rule->columns == 256 && rule->zero_experts == 0 && rule->top_k == 8 &&
-           rule->score == SLUICE_SCORE_SIGMOID && rule->bias_use == SLUICE_BIAS_SCORE &&
-           rule->bias_rows == 1 && rule->group_value == SLUICE_GROUP_TOP2 &&
+    return rule->zero_experts == 0 && rule->top_k <= 8 && rule->bias_rows <= 1 &&
            rule->logit_scale == 1 && rule->logit_cap == 0 &&
-           rule->groups == 8 && rule->keep_groups <= 4 &&
-           rule->group_mode == SLUICE_GROUPS_LIMIT && rule->shared_weight == SLUICE_SHARED_ONE;
+           rule->shared_weight == SLUICE_SHARED_ONE && rule->group_mode == SLUICE_GROUPS_LIMIT;
 }
 
-/* Shared memory of a block that has bins and the static map of its own (block_bins.cuh). */
-SL_INLINE int32_t slc_block_bytes(const struct slc_map *map)
+SL_INLINE bool slc_limited(const struct sl_rule *rule)
 {
-    return (map->physical + 2 * (map->experts + 1)) * 4;
+    return slc_plain(rule) && rule->columns == 256 && rule->score == SLUICE_SCORE_SIGMOID &&
+           rule->bias_use == SLUICE_BIAS_SCORE && rule->group_value == SLUICE_GROUP_TOP2 &&
+           rule->groups == 8 && rule->keep_groups <= 4;
+}
+
+SL_INLINE bool slc_small(const struct sl_rule *rule)
+{
+    return slc_plain(rule) && rule->columns <= 128 && rule->columns % 4 == 0 &&
+           rule->keep_groups == rule->groups;
+}
+
+SL_INLINE bool slc_small_soft(const struct sl_rule *rule)
+{
+    return slc_small(rule) && rule->sum_cancels &&
+           (rule->bias_use == SLUICE_BIAS_NONE || rule->bias_use == SLUICE_BIAS_LOGIT);
+}
+
+SL_INLINE bool slc_small_sigmoid(const struct sl_rule *rule)
+{
+    return slc_small(rule) && rule->score == SLUICE_SCORE_SIGMOID &&
+           rule->bias_use == SLUICE_BIAS_SCORE;
+}
+
+/* Shared memory of a block that has bias, map and bins of its own (block_bins.cuh). */
+SL_INLINE int32_t slc_block_bytes(const struct slc_map *map, int32_t room)
+{
+    return (room + 2 * (room + 1) + map->physical) * 4;
 }
 
 /* Shared memory of one warp: x and the rank key of every column, a value of every group. */
@@ -95,5 +122,19 @@ SL_INLINE int32_t slc_warp_bytes(int32_t columns)
 {
     return columns * 8 + SL_MAX_GROUPS * 4;
 }
+
+/* All kernels, by the name behind slc_; the four of a gate in this order. */
+#define SLC_KERNEL_LIST(F)                                                                         \
+    F(topk) F(remap) F(record) F(route) F(slots) F(topk_wide) F(route_wide)                        \
+    F(topk_limit) F(topk_limit_few) F(route_limit) F(route_limit_few)                              \
+    F(topk_soft) F(topk_soft_few) F(route_soft) F(route_soft_few)                                  \
+    F(topk_sigmoid) F(topk_sigmoid_few) F(route_sigmoid) F(route_sigmoid_few)
+
+enum slc_kernel {
+#define SLC_KERNEL(name_) SLC_K_##name_,
+    SLC_KERNEL_LIST(SLC_KERNEL)
+#undef SLC_KERNEL
+    SLC_KERNELS
+};
 
 #endif

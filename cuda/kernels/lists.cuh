@@ -12,6 +12,10 @@ struct __attribute__((aligned(16))) slc_four {
     uint32_t word[SLC_FOUR];
 };
 
+struct __attribute__((aligned(8))) slc_words {
+    uint32_t low, high;
+};
+
 struct __attribute__((aligned(16))) slc_floats_4 {
     float x[SLC_FOUR];
 };
@@ -67,9 +71,9 @@ template <int32_t I> SLC_DEVICE uint32_t slc_take_one(struct slc_list *list, uin
     return most;
 }
 
-/* The place, below 256, of the (lane & 7)-th greatest, and the least key that was taken: where it is
+/* The place, below 256, of the k-th greatest of eight, and the least key that was taken: where it is
  * no key (SLC_NO_KEY) the last places are not to be used. The list is used up. */
-SLC_DEVICE int32_t slc_pick_eight(uint32_t lane, struct slc_list *list, uint32_t *least)
+SLC_DEVICE int32_t slc_pick_eight(uint32_t k, struct slc_list *list, uint32_t *least)
 {
     uint32_t places[2];
     slc_take_one<0>(list, places);
@@ -80,17 +84,17 @@ SLC_DEVICE int32_t slc_pick_eight(uint32_t lane, struct slc_list *list, uint32_t
     slc_take_one<5>(list, places);
     slc_take_one<6>(list, places);
     *least = slc_take_one<7>(list, places);
-    uint32_t word = lane & 4 ? places[1] : places[0];
-    return (int32_t)(word >> (lane % 4 * 8) & 0xFF);
+    uint32_t word = k & 4 ? places[1] : places[0];
+    return (int32_t)(word >> (k % 4 * 8) & 0xFF);
 }
 
-/* How many of the keys of a warp are of choices, by the bits of the numbers they are of. */
-SLC_DEVICE int32_t slc_count_keys(struct slc_four bits)
+/* How many of the keys of a warp are of choices. */
+SLC_DEVICE int32_t slc_count_keys(const struct slc_list *list)
 {
     int32_t count = 0;
 #pragma unroll
     for (int32_t i = 0; i < SLC_FOUR; i++)
-        count += slc_ordered((int32_t)bits.word[i]) > SLC_NO_KEY;
+        count += list->key[i] > SLC_NO_KEY;
     return __reduce_add_sync(SLC_ALL, count);
 }
 

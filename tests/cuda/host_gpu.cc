@@ -19,17 +19,9 @@ host_index threadIdx, blockIdx, blockDim, gridDim;
 alignas(64) unsigned char slc_shared[64 * 1024];
 
 extern "C" {
-void slc_topk(const struct slc_job job);
-void slc_remap(const struct slc_job job);
-void slc_record(const struct slc_job job);
-void slc_route(const struct slc_job job);
-void slc_slots(const struct slc_job job);
-void slc_topk_wide(const struct slc_job job);
-void slc_route_wide(const struct slc_job job);
-void slc_topk_limit(const struct slc_job job);
-void slc_topk_limit_few(const struct slc_job job);
-void slc_route_limit(const struct slc_job job);
-void slc_route_limit_few(const struct slc_job job);
+#define KERNEL(name_) void slc_##name_(const struct slc_job job);
+SLC_KERNEL_LIST(KERNEL)
+#undef KERNEL
 }
 
 typedef void kernel_fn(const struct slc_job);
@@ -178,17 +170,11 @@ struct CUfunc_st {
 };
 
 static std::mutex lock;
-static CUfunc_st kernels[] = {{"slc_topk", slc_topk},
-                              {"slc_remap", slc_remap},
-                              {"slc_record", slc_record},
-                              {"slc_route", slc_route},
-                              {"slc_slots", slc_slots},
-                              {"slc_topk_wide", slc_topk_wide},
-                              {"slc_route_wide", slc_route_wide},
-                              {"slc_topk_limit", slc_topk_limit},
-                              {"slc_topk_limit_few", slc_topk_limit_few},
-                              {"slc_route_limit", slc_route_limit},
-                              {"slc_route_limit_few", slc_route_limit_few}};
+static CUfunc_st kernels[] = {
+#define KERNEL(name_) {"slc_" #name_, slc_##name_},
+    SLC_KERNEL_LIST(KERNEL)
+#undef KERNEL
+};
 
 static slcu_result work(slcu_stream stream, const std::function<void()> &what)
 {
