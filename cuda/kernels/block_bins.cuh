@@ -11,39 +11,43 @@
 
 struct slc_block {
     uint32_t *bins;  /* [P] */
-    int32_t *copies; /* [Room+1]: the copy that an expert's tokens go to; -1: none, Room has none */
-    int32_t *slots;  /* [Room+1]: its slot; not filled in without shared slots, where it is the copy */
+    int32_t *copies; /* [E+1]: the copy that an expert's tokens go to; -1: none, E has none */
+    int32_t *slots;  /* [E+1]: its slot; not filled in without shared slots, where it is the copy */
 };
 
 template <int32_t Room> SLC_DEVICE struct slc_block slc_block_in(void *shared)
 {
-    struct slc_block block;
+    struct slc_block block; /* all aligned to 16 bytes where `shared` is */
     block.copies = (int32_t *)shared;
-    block.slots = block.copies + Room + 1;
-    block.bins = (uint32_t *)(block.slots + Room + 1);
+    block.slots = block.copies + Room + 4;
+    block.bins = (uint32_t *)(block.slots + Room + 4);
     return block;
 }
 
-template <int32_t Threads, int32_t Room>
+struct __attribute__((aligned(16))) slc_four_bins {
+    uint32_t bin[4];
+};
+
+template <int32_t Threads>
 SLC_DEVICE void slc_copy_map(int32_t *to, const int32_t *from, int32_t experts)
 {
 #pragma unroll 1
-    for (int32_t e = (int32_t)threadIdx.x; e < experts; e += Threads)
+    for (int32_t e = (int32_t)threadIdx.x; e <= experts; e += Threads)
         to[e] = from[e];
-    if (threadIdx.x == 0)
-        to[Room] = -1;
 }
 
-/* Clears the bins and reads the map. */
-template <int32_t Threads, int32_t Room>
-SLC_DEVICE void slc_block_start(const struct slc_map *map, const struct slc_block *block)
+/* Clears the bins and reads the map; chosen and chosen_slot are [E+1]. */
+template <int32_t Threads>
+SLC_DEVICE void slc_block_start(const struct slc_block *block, int32_t physical, int32_t experts,
+                                const int32_t *chosen, const int32_t *chosen_slot, bool shared)
 {
+    const struct slc_four_bins none = {{0, 0, 0, 0}};
 #pragma unroll 1
-    for (int32_t p = (int32_t)threadIdx.x; p < map->physical; p += Threads)
-        block->bins[p] = 0;
-    slc_copy_map<Threads, Room>(block->copies, map->chosen, map->experts);
-    if (map->shared > 0)
-        slc_copy_map<Threads, Room>(block->slots, map->chosen_slot, map->experts);
+    for (int32_t p = (int32_t)threadIdx.x * 4; p < physical; p += Threads * 4)
+        *(struct slc_four_bins *)(block->bins + p) = none;
+    slc_copy_map<Threads>(block->copies, chosen, experts);
+    if (shared)
+        slc_copy_map<Threads>(block->slots, chosen_slot, experts);
 }
 
 SLC_DEVICE void slc_bins_add(const struct slc_block *block, int32_t copy)
@@ -53,14 +57,14 @@ SLC_DEVICE void slc_bins_add(const struct slc_block *block, int32_t copy)
 
 /* Adds what was counted to the counters, [P]: one atomic for each bin that is not 0. */
 template <int32_t Threads>
-SLC_DEVICE void slc_bins_flush(const struct slc_map *map, const struct slc_block *block,
-                               uint64_t *counters)
+SLC_DEVICE void slc_bins_flush(const struct slc_block *block, int32_t physical,
+                               unsigned long long *counters)
 {
 #pragma unroll 1
-    for (int32_t p = (int32_t)threadIdx.x; p < map->physical; p += Threads) {
+    for (int32_t p = (int32_t)threadIdx.x; p < physical; p += Threads) {
         uint32_t count = block->bins[p];
         if (count > 0)
-            atomicAdd((unsigned long long *)&counters[p], (unsigned long long)count);
+            atomicAdd(&counters[p], (unsigned long long)count);
     }
 }
 

@@ -29,14 +29,14 @@ template <int32_t Width> SLC_DEVICE float slc_across(float x)
 #endif
 }
 
-SLC_DEVICE float slc_from_lane(float x, int32_t lane)
+template <int32_t Lane> SLC_DEVICE float slc_from_lane(float x)
 {
 #if defined(__CUDACC__)
     float other;
-    asm volatile("shfl.sync.idx.b32 %0, %1, %2, 31, -1;" : "=f"(other) : "f"(x), "r"(lane));
+    asm volatile("shfl.sync.idx.b32 %0, %1, %2, 31, -1;" : "=f"(other) : "f"(x), "n"(Lane));
     return other;
 #else
-    return __shfl_sync(SLC_ALL, x, lane);
+    return __shfl_sync(SLC_ALL, x, Lane);
 #endif
 }
 
@@ -112,18 +112,6 @@ SLC_DEVICE float slc_min_nan(float a, float b)
 #endif
 }
 
-/* The low bits of a float become its exponent. */
-SLC_DEVICE float slc_power(float rounded)
-{
-#if defined(__CUDACC__)
-    float power; /* in one instruction, where the compiler would move to an integer and back */
-    asm("shl.b32 %0, %1, 23;" : "=f"(power) : "f"(rounded));
-    return power;
-#else
-    return sl_bits_float((int32_t)((uint32_t)sl_float_bits(rounded) << 23));
-#endif
-}
-
 /* sl_sigmoid of any x but NaN. From 18 up it is 1, so the caller, who needs the least anyway, gives
  * 18 at most. Signs are turned so that x is never negated, as rounding is symmetric; the rounder's
  * low bits make half of exp(-x)'s power of two, which is always a normal number, and fma goes to inf
@@ -180,28 +168,63 @@ SLC_DEVICE float slc_sigmoid(float x)
     q = fmaf(q, r, -SL_EXP_0);
     float p = r * r;
     q = fmaf(q, p, r);
-    p = (1.0f - q) * slc_power(t);
+    p = (1.0f - q) * sl_bits_float((int32_t)((uint32_t)sl_float_bits(t) << 23));
     return 1.0f / fmaf(p, 2.0f, 1.0f);
 }
 #endif
 
-/* sl_exp of an x that is not above 0, nor NaN. The rounder's low bits make the power of two, times
+/* sl_exp of an x that is not above 0; NaN gives 0. The rounder's low bits make the power of two, times
  * 2^64, so that the first product is exact; the second rounds where the result is not normal. */
+#if defined(__CUDACC__)
 SLC_DEVICE float slc_exp_below(float x)
 {
-    const float rounder = SL_ROUNDER + 191.0f;
-    x = fmaxf(x, SL_EXP_LEAST);
-    float t = fmaf(x, SL_LOG2E, rounder);
-    float n = t - rounder;
-    float r = fmaf(n, -SL_LN2_HI, x);
+    SLC_IS(SL_EXP_LEAST, 0xC2D00000);
+    SLC_IS(SL_LOG2E, 0x3FB8AA3B);
+    SLC_IS(SL_ROUNDER + 191.0f, 0x4B4000BF);
+    SLC_IS(-SL_LN2_HI, 0xBF317218);
+    SLC_IS(-SL_LN2_LO, 0x3102E308);
+    SLC_IS(SL_EXP_4, 0x3AB6887E);
+    SLC_IS(SL_EXP_3, 0x3C0905B1);
+    SLC_IS(SL_EXP_2, 0x3D2AAA8D);
+    SLC_IS(SL_EXP_1, 0x3E2AAA6F);
+    SLC_IS(SL_EXP_0, 0x3F000000);
+    float e;
+    asm("{ .reg .f32 c, t, n, r, q, p;\n\t"
+        "max.f32 c, %1, 0fC2D00000;\n\t"
+        "fma.rn.f32 t, c, 0f3FB8AA3B, 0f4B4000BF;\n\t"
+        "sub.rn.f32 n, t, 0f4B4000BF;\n\t"
+        "fma.rn.f32 r, n, 0fBF317218, c;\n\t"
+        "fma.rn.f32 r, n, 0f3102E308, r;\n\t"
+        "fma.rn.f32 q, r, 0f3AB6887E, 0f3C0905B1;\n\t"
+        "fma.rn.f32 q, q, r, 0f3D2AAA8D;\n\t"
+        "fma.rn.f32 q, q, r, 0f3E2AAA6F;\n\t"
+        "fma.rn.f32 q, q, r, 0f3F000000;\n\t"
+        "mul.rn.f32 p, r, r;\n\t"
+        "fma.rn.f32 q, q, p, r;\n\t"
+        "add.rn.f32 p, q, 0f3F800000;\n\t"
+        "shl.b32 t, t, 23;\n\t"
+        "mul.rn.f32 p, p, t;\n\t"
+        "mul.rn.f32 %0, p, 0f1F800000; }"
+        : "=f"(e)
+        : "f"(x));
+    return e;
+}
+#else
+SLC_DEVICE float slc_exp_below(float x)
+{
+    float c = fmaxf(x, SL_EXP_LEAST);
+    float t = fmaf(c, SL_LOG2E, SL_ROUNDER + 191.0f);
+    float n = t - (SL_ROUNDER + 191.0f);
+    float r = fmaf(n, -SL_LN2_HI, c);
     r = fmaf(n, -SL_LN2_LO, r);
-    float q = fmaf(SL_EXP_4, r, SL_EXP_3);
+    float q = fmaf(r, SL_EXP_4, SL_EXP_3);
     q = fmaf(q, r, SL_EXP_2);
     q = fmaf(q, r, SL_EXP_1);
     q = fmaf(q, r, SL_EXP_0);
     q = fmaf(q, r * r, r);
-    return (1.0f + q) * slc_power(t) * 0x1p-64f;
+    return (1.0f + q) * sl_bits_float((int32_t)((uint32_t)sl_float_bits(t) << 23)) * 0x1p-64f;
 }
+#endif
 
 /* The bits of a float that is neither NaN nor -0 as an unsigned number of the same order. */
 SLC_DEVICE uint32_t slc_ordered(int32_t bits)
@@ -214,6 +237,61 @@ SLC_DEVICE uint32_t slc_ordered(int32_t bits)
     return key;
 #else
     return (uint32_t)bits ^ ((uint32_t)(bits >> 31) | 0x80000000U);
+#endif
+}
+
+SLC_DEVICE uint32_t slc_ordered_float(float v)
+{
+#if defined(__CUDACC__)
+    uint32_t key; /* without a move to an integer: prmt takes the sign four times */
+    asm("{ .reg .b32 sign; prmt.b32 sign, %1, 0, 0xBBBB;\n\t"
+        "lop3.b32 %0, %1, sign, 0x80000000, 0x1e; }"
+        : "=r"(key)
+        : "f"(v));
+    return key;
+#else
+    return slc_ordered(sl_float_bits(v));
+#endif
+}
+
+/* a & ~b & c */
+SLC_DEVICE int32_t slc_and_not_and(int32_t a, int32_t b, int32_t c)
+{
+#if defined(__CUDACC__)
+    int32_t bits;
+    asm("lop3.b32 %0, %1, %2, %3, 0x20;" : "=r"(bits) : "r"(a), "r"(b), "r"(c));
+    return bits;
+#else
+    return a & ~b & c;
+#endif
+}
+
+/* The bits of a where mask has ones, else of b. */
+SLC_DEVICE int32_t slc_merged(int32_t mask, int32_t a, int32_t b)
+{
+#if defined(__CUDACC__)
+    int32_t bits;
+    asm("lop3.b32 %0, %1, %2, %3, 0xCA;" : "=r"(bits) : "r"(mask), "r"(a), "r"(b));
+    return bits;
+#else
+    return (mask & a) | (~mask & b);
+#endif
+}
+
+/* Byte k of eight, each below 128; `selector` is slc_byte_selector of k. */
+SLC_DEVICE uint32_t slc_byte_selector(uint32_t k)
+{
+    return k * 0x1111U + 0x8880U; /* the others are its sign, which is 0 */
+}
+
+SLC_DEVICE uint32_t slc_byte(uint32_t low, uint32_t high, uint32_t selector)
+{
+#if defined(__CUDACC__)
+    uint32_t byte;
+    asm("prmt.b32 %0, %1, %2, %3;" : "=r"(byte) : "r"(low), "r"(high), "r"(selector));
+    return byte;
+#else
+    return (selector & 4 ? high : low) >> (selector % 4 * 8) & 0xFF;
 #endif
 }
 

@@ -26,11 +26,12 @@ struct slc_limit {
     uint32_t segment;     /* the lanes of its group */
     uint32_t lower;       /* the lanes below */
     int32_t rival; /* the first lane of the first of two groups that it compares its own with */
-    uint32_t before[2]; /* 1: those groups are before its own */
-    int32_t keep;       /* groups */
+    uint32_t before[2];   /* 1: those groups are before its own */
+    int32_t keep;         /* groups */
+    int32_t at[SLC_FOUR]; /* places that it takes from what is left */
 };
 
-SLC_DEVICE void slc_start(const struct slc_job *job, uint32_t lane, const float *bias,
+SLC_DEVICE void slc_start(const struct slc_gate *job, uint32_t lane, const float *bias,
                           struct slc_left *left, struct slc_limit *gate)
 {
     uint32_t group = lane / 4, rival = lane % 4 * 2;
@@ -45,11 +46,16 @@ SLC_DEVICE void slc_start(const struct slc_job *job, uint32_t lane, const float 
     my.rival = rival * 4;
     my.before[0] = rival < group;
     my.before[1] = rival + 1 < group;
-    my.keep = job->rule.keep_groups;
+    my.keep = job->keep_groups;
     SLC_KEEP(my.keep);
     SLC_KEEP(my.before[0]);
     SLC_KEEP(my.before[1]);
     SLC_KEEP(my.ids.low);
+#pragma unroll
+    for (int32_t i = 0; i < SLC_FOUR; i++) {
+        my.at[i] = (int32_t)lane * SLC_FOUR + i;
+        SLC_KEEP(my.at[i]);
+    }
     /* Fewer groups than four leave places that no token fills. */
     if (my.keep < 4)
         for (int32_t i = 0; i < SLC_FOUR; i++)
@@ -84,8 +90,8 @@ SLC_DEVICE bool slc_limit_keeps(const struct slc_limit *my, const float *v)
     two = slc_merge(two, next);
     struct slc_two rest = {slc_across<2>(two.first), slc_across<2>(two.second)};
     two = slc_merge(two, rest);
-    /* Never -0: both of two groups have the same sign of it. */
-    uint32_t value = slc_ordered(sl_float_bits(fmaxf(two.first + two.second, -INFINITY)));
+    /* Never -0: v never is. */
+    uint32_t value = slc_ordered_float(fmaxf(two.first + two.second, -INFINITY));
     int32_t better = 0;
 #pragma unroll
     for (int32_t i = 0; i < 2; i++) {
@@ -101,7 +107,6 @@ SLC_DEVICE int32_t slc_choose(const struct slc_limit *my, const struct slc_lane_
                               const char *from, float *score)
 {
     struct slc_left *left = my->left;
-    int32_t place = (int32_t)rows->lane * SLC_FOUR;
     float x[SLC_EIGHT], v[SLC_EIGHT], s[SLC_EIGHT];
     slc_get_eight(from, rows->type, x);
 #pragma unroll
@@ -122,11 +127,12 @@ SLC_DEVICE int32_t slc_choose(const struct slc_limit *my, const struct slc_lane_
 #pragma unroll
     for (int32_t i = 0; i < SLC_FOUR; i++) {
         list.key[i] = slc_ordered((int32_t)bits.word[i]);
-        list.at[i] = place + i;
+        list.at[i] = my->at[i];
     }
     struct slc_list whole = list;
     slc_sort(&list);
-    int32_t at = slc_pick_eight(rows->k, &list, &least), id = left->id[0][at];
+    uint32_t at = slc_pick_eight(rows->selector, &list, &least);
+    int32_t id = left->id[0][at];
     *score = left->s[0][at];
     if (least <= SLC_NO_KEY && (int32_t)rows->k >= slc_count_keys(&whole)) {
         *score = 0.0f;

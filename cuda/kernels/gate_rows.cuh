@@ -89,80 +89,87 @@ SLC_DEVICE float slc_biased(float logit, float bias, float *s)
 
 /* What a lane does with every row. */
 struct slc_lane_rows {
-    char *to, *weights;         /* its place in an output (slc_out), and in that of weights alone */
+    char *to, *weights;         /* its place in an output, and in the fifth */
     int64_t step, weights_step; /* bytes to the warp's next row */
-    uint32_t lane;
-    uint32_t k; /* its choice; lanes from K up do what lane K - 1 does */
-    int32_t top_k, live_rows, kind, wide;
-    int32_t idle; /* -1: this lane counts nothing; lanes from K up, or all */
-    int32_t shared, renorm, has_weights, type;
-    const uint8_t *valid; /* row_valid, or NULL */
+    const uint8_t *valid;
+    uint32_t lane, k, selector; /* k: its choice; lanes from K up do what lane K - 1 does */
+    int32_t counts;             /* 1: it takes part in the sum that renormalises */
+    int32_t speaks;             /* -1: it counts; 0: another lane counts the same choice */
+    int32_t silent;             /* 0: it adds to the counters; -1 */
+    int32_t copies;             /* -1: it writes copies; 0: ids, or weights */
+    int32_t kind, wide, type, has_valid, unusual;
     float floor, eps, scale;
 };
 
-SLC_DEVICE struct slc_lane_rows slc_lane_rows_of(const struct slc_job *job, uint32_t lane, int32_t t,
-                                                 int32_t step)
+template <bool Routes>
+SLC_DEVICE struct slc_lane_rows slc_lane_rows_of(const struct slc_gate *job, uint32_t lane,
+                                                 int32_t t, int32_t step)
 {
     struct slc_lane_rows my;
-    uint32_t top_k = (uint32_t)job->rule.top_k, k = lane % SLC_EIGHT;
-    k = k < top_k ? k : top_k - 1;
+    uint32_t top_k = (uint32_t)job->top_k, k = lane % SLC_EIGHT;
     const struct slc_out *out = &job->out[lane / SLC_EIGHT];
+    my.counts = k < top_k && job->renorm;
+    k = k < top_k ? k : top_k - 1;
     my.lane = lane;
     my.k = k;
-    my.top_k = (int32_t)top_k;
+    my.selector = slc_byte_selector(k);
     my.kind = out->kind;
     my.wide = out->wide;
-    my.to = out->data + t * out->row_bytes + (k << (2 + out->wide));
-    my.step = step * out->row_bytes;
-    my.weights = (char *)job->last.data;
-    my.weights += t * job->last.row_bytes + k * 4;
-    my.weights_step = step * job->last.row_bytes;
-    int64_t valid = slc_scalar(&job->num_valid, job->io.valid_rows);
-    valid = valid < job->rows ? valid : job->rows;
-    my.live_rows = (int32_t)(valid > 0 ? valid : 0);
-    my.idle = lane < top_k && job->counters ? 0 : -1;
-    my.shared = job->map.shared;
-    my.has_weights = job->last.data != NULL;
-    my.type = job->io.logit_type;
-    my.valid = job->io.row_valid;
-    my.renorm = job->rule.renorm;
-    my.floor = job->rule.renorm_floor;
-    my.eps = job->rule.renorm_eps;
-    my.scale = job->rule.weight_scale;
-    SLC_KEEP(my.live_rows);
+    my.to = out->data + (int64_t)t * out->row_bytes + (k << (2 + my.wide));
+    my.step = (int64_t)step * out->row_bytes;
+    my.weights = NULL;
+    my.weights_step = 0;
+    if (Routes && job->unusual) {
+        my.weights = job->weights + (int64_t)t * job->weights_bytes + k * 4;
+        my.weights_step = (int64_t)step * job->weights_bytes;
+    }
+    my.speaks = lane < top_k ? -1 : 0;
+    my.silent = lane < top_k && job->counters ? 0 : -1;
+    my.copies = my.kind == SLC_OUT_SLOTS || my.kind == SLC_OUT_COPIES ? -1 : 0;
+    my.type = job->logit_type;
+    my.valid = job->row_valid;
+    my.has_valid = job->row_valid != NULL;
+    my.unusual = job->unusual;
+    my.floor = job->renorm_floor;
+    my.eps = job->renorm_eps;
+    my.scale = job->scale;
     SLC_KEEP(my.k);
-    SLC_KEEP(my.top_k);
-    SLC_KEEP(my.idle);
+    SLC_KEEP(my.selector);
+    SLC_KEEP(my.counts);
+    SLC_KEEP(my.speaks);
+    SLC_KEEP(my.silent);
     SLC_KEEP(my.kind);
+    SLC_KEEP(my.copies);
     SLC_KEEP(my.wide);
-    SLC_KEEP(my.shared);
-    SLC_KEEP(my.has_weights);
     SLC_KEEP(my.type);
-    SLC_KEEP(my.renorm);
+    SLC_KEEP(my.has_valid);
+    SLC_KEEP(my.unusual);
     SLC_KEEP_FLOAT(my.floor);
     SLC_KEEP_FLOAT(my.eps);
     SLC_KEEP_FLOAT(my.scale);
+    SLC_KEEP_WIDE(my.step);
     return my;
 }
 
-/* Weights from the scores of the eight choices, which every lane has one of. */
+SLC_DEVICE int32_t slc_live_rows(const struct slc_job *job)
+{
+    if (!job->gate.has_num_valid)
+        return job->gate.live_rows;
+    int64_t valid = sl_id_at(&job->num_valid, 0, 0), rows = job->gate.rows;
+    valid = valid < rows ? valid : rows;
+    return (int32_t)(valid > 0 ? valid : 0);
+}
+
+/* Weights from the scores of the choices, of which every lane has one. */
 SLC_DEVICE float slc_weigh_eight(const struct slc_lane_rows *my, float score)
 {
-    float divisor = (int32_t)(my->lane % SLC_EIGHT) < my->top_k ? score : 0.0f;
+    float divisor = my->counts ? score : 0.0f;
     divisor = divisor + slc_across<4>(divisor);
     divisor = divisor + slc_across<2>(divisor);
     divisor = divisor + slc_across<1>(divisor);
     divisor = fmaxf(divisor, my->floor) + my->eps;
-    divisor = (my->renorm != 0) & (divisor > 0) ? divisor : 1.0f;
+    divisor = divisor > 0 ? divisor : 1.0f;
     return score / divisor * my->scale;
-}
-
-SLC_DEVICE bool slc_is_live(const struct slc_lane_rows *my, int32_t t)
-{
-    bool live = t < my->live_rows;
-    if (my->valid && live)
-        live = my->valid[t] != 0;
-    return live;
 }
 
 SLC_DEVICE void slc_write(char *to, int32_t wide, int32_t value)
@@ -174,57 +181,69 @@ SLC_DEVICE void slc_write(char *to, int32_t wide, int32_t value)
 }
 
 /* The shared columns of the dispatch outputs: lane j of eight has column K + j. */
-SLC_DEVICE void slc_write_shared(const struct slc_map *map, const struct slc_lane_rows *my,
+SLC_DEVICE void slc_write_shared(const struct slc_gate *job, const struct slc_lane_rows *my,
                                  bool live)
 {
-    int32_t j = (int32_t)(my->lane % SLC_EIGHT), ahead = my->top_k + j - (int32_t)my->k;
+    int32_t j = (int32_t)(my->lane % SLC_EIGHT), ahead = job->top_k + j - (int32_t)my->k;
     bool slots = my->kind == SLC_OUT_SLOTS;
-    if ((!slots && my->kind != SLC_OUT_GIVEN) || j >= map->shared)
+    if ((!slots && my->kind != SLC_OUT_GIVEN) || j >= job->shared)
         return;
-    int32_t slot = map->rank * map->local + map->slots + j;
-    int32_t value = slots ? slot : sl_float_bits(map->shared_constant);
+    int32_t value = slots ? job->shared_slot + j : sl_float_bits(job->shared_weight);
     slc_write(my->to + ((int64_t)ahead << (2 + my->wide)), my->wide, live ? value : slots ? -1 : 0);
+}
+
+/* A row without choices that is not live. */
+template <bool Routes>
+SLC_DEVICE void slc_pad_row(const struct slc_gate *job, const struct slc_lane_rows *my)
+{
+    bool floats = my->kind == SLC_OUT_GIVEN || my->kind == SLC_OUT_WEIGHTS;
+    slc_write(my->to, my->wide, floats ? 0 : -1);
+    if (Routes && job->shared > 0)
+        slc_write_shared(job, my, false);
+    if (Routes && job->weights)
+        *(float *)my->weights = 0.0f;
 }
 
 /* What choices become copies by: in the block's shared memory, or the map's own. */
 struct slc_ends {
     uint32_t experts;
     const int32_t *copies, *slots;
-    uint32_t *bins;               /* Staged: of the block */
-    unsigned long long *counters; /* NULL: nothing is counted */
+    uint32_t *bins; /* Staged: of the block */
 };
 
-/* A choice whose expert has no living copy. */
-SLC_DEVICE void slc_count_dead(const struct slc_job *job, const struct slc_lane_rows *my)
+SLC_DEVICE void slc_write_route(const struct slc_lane_rows *my, int32_t id, int32_t copy,
+                                int32_t slot, float weight)
 {
-    if (my->lane < (uint32_t)my->top_k)
-        atomicAdd((unsigned long long *)job->dead, 1ULL);
+    int32_t value = my->kind == SLC_OUT_COPIES ? copy : my->kind == SLC_OUT_IDS ? id : slot;
+    int32_t given = sl_float_bits(copy < 0 ? 0.0f : weight);
+    slc_write(my->to, my->wide, my->kind == SLC_OUT_GIVEN ? given : value);
 }
 
 /* Copies, counts and outputs of a row, of which this lane has choice my->k. */
 template <bool Staged>
-SLC_DEVICE void slc_end_route(const struct slc_job *job, const struct slc_ends *ends,
-                              const struct slc_lane_rows *my, bool live, int32_t id, float weight)
+SLC_DEVICE void slc_end_route(const struct slc_gate *job, const struct slc_ends *ends,
+                              const struct slc_lane_rows *my, int32_t id, float weight)
 {
-    const struct slc_map *map = &job->map;
     uint32_t entry = (uint32_t)id < ends->experts ? (uint32_t)id : ends->experts;
-    int32_t copy = ends->copies[entry], slot = copy;
-    if (my->shared > 0) {
-        slot = ends->slots[entry];
-        slc_write_shared(map, my, live);
-    }
-    if ((copy | my->idle) >= 0) {
+    int32_t copy = ends->copies[entry];
+    if ((copy | my->silent) >= 0) {
         if (Staged)
             atomicAdd(&ends->bins[copy], 1U);
         else
-            atomicAdd(&ends->counters[copy], 1ULL);
+            atomicAdd(&job->counters[copy], 1ULL);
     }
-    if ((copy & ~id) < 0)
-        slc_count_dead(job, my);
-    int32_t value = my->kind == SLC_OUT_COPIES ? copy : my->kind == SLC_OUT_IDS ? id : slot;
-    int32_t given = sl_float_bits(copy < 0 ? 0.0f : weight);
-    slc_write(my->to, my->wide, my->kind == SLC_OUT_GIVEN ? given : value);
-    if (my->has_weights)
+    if (slc_and_not_and(copy, id, my->speaks) < 0) /* its expert has no living copy */
+        atomicAdd(job->dead, 1ULL);
+    if (!my->unusual) {
+        int32_t value = slc_merged(my->copies, copy, id),
+                given = copy < 0 ? 0 : sl_float_bits(weight);
+        *(int32_t *)my->to = my->kind == SLC_OUT_GIVEN ? given : value;
+        return;
+    }
+    slc_write_route(my, id, copy, job->shared > 0 ? ends->slots[entry] : copy, weight);
+    if (job->shared > 0)
+        slc_write_shared(job, my, true);
+    if (job->weights)
         *(float *)my->weights = weight;
 }
 

@@ -18,9 +18,9 @@ struct slc_columns {
     enum { ROOM = 128, EACH = SLC_FOUR };
     typedef struct slc_kept scratch;
     struct slc_kept *kept;
-    float bias[SLC_FOUR];
-    int32_t active;   /* 1: this lane has columns */
-    int32_t has_bias; /* 1 */
+    float bias[SLC_FOUR]; /* -inf where this lane has no columns */
+    int32_t at[SLC_FOUR]; /* its columns */
+    int32_t has_bias;     /* 1 */
 };
 
 /* Two types, so that each has a choice of its own. */
@@ -29,30 +29,31 @@ struct slc_soft : slc_columns {
 struct slc_gates : slc_columns {
 };
 
-SLC_DEVICE void slc_start(const struct slc_job *job, uint32_t lane, const float *bias,
+SLC_DEVICE void slc_start(const struct slc_gate *job, uint32_t lane, const float *bias,
                           struct slc_kept *kept, struct slc_columns *gate)
 {
+    bool active = (int32_t)lane * SLC_FOUR < job->columns;
+    float none = active ? 0.0f : -INFINITY, own[SLC_FOUR] = {none, none, none, none};
     gate->kept = kept;
-    gate->active = (int32_t)lane * SLC_FOUR < job->rule.columns;
-    gate->has_bias = job->io.bias != NULL;
-    float own[SLC_FOUR] = {0.0f, 0.0f, 0.0f, 0.0f};
-    if (gate->has_bias && gate->active)
+    gate->has_bias = job->bias != NULL;
+    if (active && job->bias)
         slc_get_four_floats((const char *)(bias + lane * SLC_FOUR), SL_F32, own);
 #pragma unroll
     for (int32_t i = 0; i < SLC_FOUR; i++) {
         gate->bias[i] = own[i];
+        gate->at[i] = (int32_t)lane * SLC_FOUR + i;
         SLC_KEEP_FLOAT(gate->bias[i]); /* else x + 0 is taken out where there is no bias */
+        SLC_KEEP(gate->at[i]);
     }
-    SLC_KEEP(gate->active);
     SLC_KEEP(gate->has_bias);
 }
 
-SLC_DEVICE void slc_fill_list(uint32_t lane, const float *v, struct slc_list *list)
+SLC_DEVICE void slc_fill_list(const struct slc_columns *my, const float *v, struct slc_list *list)
 {
 #pragma unroll
     for (int32_t i = 0; i < SLC_FOUR; i++) {
-        list->key[i] = slc_ordered(sl_float_bits(v[i]));
-        list->at[i] = (int32_t)lane * SLC_FOUR + i;
+        list->key[i] = slc_ordered_float(v[i]);
+        list->at[i] = my->at[i];
     }
 }
 
@@ -64,57 +65,53 @@ SLC_DEVICE void slc_keep(struct slc_kept *kept, uint32_t lane, const float *x)
     __syncwarp();
 }
 
-/* Choice rows->k, -1: none, and what was kept of it, or `otherwise`. The list is used up. */
+/* Choice rows->k, -1: none, of a sorted list, and what was kept of it, or `otherwise`. The list is
+ * used up. */
 SLC_DEVICE int32_t slc_take_columns(const struct slc_columns *my, const struct slc_lane_rows *rows,
                                     struct slc_list *list, float otherwise, float *kept)
 {
     struct slc_list whole = *list;
-    uint32_t least;
-    slc_sort(list);
-    int32_t id = slc_pick_eight(rows->k, list, &least);
+    uint32_t least, id = slc_pick_eight(rows->selector, list, &least);
     *kept = my->kept->x[id];
     if (least <= SLC_NO_KEY && (int32_t)rows->k >= slc_count_keys(&whole)) {
         *kept = otherwise;
-        id = -1;
+        return -1;
     }
-    return id;
+    return (int32_t)id;
 }
 
 SLC_DEVICE int32_t slc_choose(const struct slc_gates *my, const struct slc_lane_rows *rows,
                               const char *from, float *score)
 {
-    float x[SLC_FOUR] = {-INFINITY, -INFINITY, -INFINITY, -INFINITY}, v[SLC_FOUR], s[SLC_FOUR];
+    float x[SLC_FOUR], v[SLC_FOUR], s[SLC_FOUR];
     struct slc_list list;
-    if (my->active)
-        slc_get_four_floats(from, rows->type, x);
+    slc_get_four_floats(from, rows->type, x);
 #pragma unroll
     for (int32_t i = 0; i < SLC_FOUR; i++)
         v[i] = slc_biased(x[i], my->bias[i], &s[i]);
     slc_keep(my->kept, rows->lane, s);
-    slc_fill_list(rows->lane, v, &list);
+    slc_fill_list(my, v, &list);
+    slc_sort(&list);
     return slc_take_columns(my, rows, &list, 0.0f, score);
 }
 
 /* Keys of inf and NaN are above those of numbers: inf is as FLT_MAX, NaN is no choice. */
 #define SLC_MOST_KEY 0xFF7FFFFFU
-SLC_DEVICE void slc_mend(struct slc_list *list, float *x)
+SLC_DEVICE void slc_mend(const struct slc_columns *my, float *x, struct slc_list *list)
 {
 #pragma unroll
-    for (int32_t i = 0; i < SLC_FOUR; i++) {
-        uint32_t key = list->key[i];
-        list->key[i] = key > SLC_MOST_KEY + 1 ? 0 : key > SLC_MOST_KEY ? SLC_MOST_KEY : key;
-        x[i] = key > SLC_MOST_KEY ? FLT_MAX : x[i];
-    }
+    for (int32_t i = 0; i < SLC_FOUR; i++)
+        x[i] = fminf(x[i] == x[i] ? x[i] : -INFINITY, FLT_MAX);
+    slc_fill_list(my, x, list);
+    slc_sort(list);
 }
 
 SLC_DEVICE int32_t slc_choose(const struct slc_soft *my, const struct slc_lane_rows *rows,
                               const char *from, float *score)
 {
-    float x[SLC_FOUR] = {-INFINITY, -INFINITY, -INFINITY, -INFINITY};
+    float x[SLC_FOUR];
     struct slc_list list;
-    bool odd = false;
-    if (my->active)
-        slc_get_four_floats(from, rows->type, x);
+    slc_get_four_floats(from, rows->type, x);
     if (my->has_bias)
 #pragma unroll
         for (int32_t i = 0; i < SLC_FOUR; i++)
@@ -122,16 +119,14 @@ SLC_DEVICE int32_t slc_choose(const struct slc_soft *my, const struct slc_lane_r
 #pragma unroll
     for (int32_t i = 0; i < SLC_FOUR; i++)
         x[i] = x[i] + my->bias[i]; /* -0 becomes +0, also without a bias */
-    slc_fill_list(rows->lane, x, &list);
-#pragma unroll
-    for (int32_t i = 0; i < SLC_FOUR; i++)
-        odd = odd | (list.key[i] > SLC_MOST_KEY);
-    if (__any_sync(SLC_ALL, odd))
-        slc_mend(&list, x);
+    slc_fill_list(my, x, &list);
+    slc_sort(&list);
+    if (!__all_sync(SLC_ALL, list.key[0] <= SLC_MOST_KEY))
+        slc_mend(my, x, &list);
     slc_keep(my->kept, rows->lane, x);
     int32_t id = slc_take_columns(my, rows, &list, -INFINITY, score);
-    float max = fmaxf(slc_from_lane(*score, 0), -FLT_MAX);
-    *score = slc_exp_below(*score - max);
+    /* Without any choice a NaN, and exp 0 all the same. */
+    *score = slc_exp_below(*score - slc_from_lane<0>(*score));
     return id;
 }
 

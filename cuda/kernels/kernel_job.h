@@ -29,14 +29,31 @@ struct slc_map {
     int32_t step_given; /* 1: by the tensor or `step`; 0: calls are counted */
 };
 
-/* Rows of an output, where four outputs are written by one store (gate_rows.cuh). */
-struct slc_out {
+/* What the kernels of gate_*.cuh are told; alike things side by side, which are read at once. */
+struct __attribute__((aligned(16))) slc_out {
     char *data;
-    int64_t row_bytes;
-    int32_t kind, wide; /* wide: 1 of ids that are int64 */
+    int64_t reserved;
+    int32_t row_bytes, kind, wide; /* wide: 1 of ids that are int64 */
+    int32_t reserved2;
 };
 /* dispatch_ids, dispatch_weights, recorder_ids, ids, weights */
 enum { SLC_OUT_SLOTS, SLC_OUT_GIVEN, SLC_OUT_COPIES, SLC_OUT_IDS, SLC_OUT_WEIGHTS };
+struct __attribute__((aligned(16))) slc_gate {
+    struct slc_out out[4]; /* none absent; one of them again where there are fewer */
+    const char *logits;
+    const float *bias; /* or NULL */
+    const uint8_t *row_valid;
+    const int32_t *chosen, *chosen_slot; /* [E+1] */
+    unsigned long long *counters, *dead; /* counters: NULL, nothing is counted */
+    char *weights;                       /* of route: a fifth output, or NULL */
+    int32_t rows, live_rows, columns, top_k;
+    int32_t logit_bytes, logit_type, weights_bytes, physical; /* bytes of a row */
+    int32_t shared, shared_slot, experts, keep_groups;
+    float renorm_floor, renorm_eps, scale, shared_weight; /* without renorm 0 and 1 */
+    int32_t renorm, has_num_valid;
+    int32_t unusual; /* 1: shared slots, int64 ids or a fifth output */
+    int32_t reserved;
+};
 
 struct slc_job {
     struct sl_rule rule;
@@ -54,9 +71,7 @@ struct slc_job {
     uint64_t *counters; /* [P]; NULL: nothing is counted */
     uint64_t *rejected, *dead;
     int64_t columns; /* record: of in_ids */
-    /* for the kernels of slc_limited */
-    struct slc_out out[4]; /* none absent; one of them again where there are fewer */
-    struct slc_out last;   /* of route: weights, or absent */
+    struct slc_gate gate;
 };
 
 enum { SLC_WARP = 32, SLC_MOST_WARPS = 8 };
@@ -114,7 +129,7 @@ SL_INLINE bool slc_small_sigmoid(const struct sl_rule *rule)
 /* Shared memory of a block that has bias, map and bins of its own (block_bins.cuh). */
 SL_INLINE int32_t slc_block_bytes(const struct slc_map *map, int32_t room)
 {
-    return (room + 2 * (room + 1) + map->physical) * 4;
+    return (room + 2 * (room + 4) + (map->physical + 3) / 4 * 4) * 4;
 }
 
 /* Shared memory of one warp: x and the rank key of every column, a value of every group. */

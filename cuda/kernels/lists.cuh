@@ -71,9 +71,9 @@ template <int32_t I> SLC_DEVICE uint32_t slc_take_one(struct slc_list *list, uin
     return most;
 }
 
-/* The place, below 256, of the k-th greatest of eight, and the least key that was taken: where it is
+/* The place, below 128, of the k-th greatest of eight, and the least key that was taken: where it is
  * no key (SLC_NO_KEY) the last places are not to be used. The list is used up. */
-SLC_DEVICE int32_t slc_pick_eight(uint32_t k, struct slc_list *list, uint32_t *least)
+SLC_DEVICE uint32_t slc_pick_eight(uint32_t selector_of_k, struct slc_list *list, uint32_t *least)
 {
     uint32_t places[2];
     slc_take_one<0>(list, places);
@@ -84,8 +84,7 @@ SLC_DEVICE int32_t slc_pick_eight(uint32_t k, struct slc_list *list, uint32_t *l
     slc_take_one<5>(list, places);
     slc_take_one<6>(list, places);
     *least = slc_take_one<7>(list, places);
-    uint32_t word = k & 4 ? places[1] : places[0];
-    return (int32_t)(word >> (k % 4 * 8) & 0xFF);
+    return slc_byte(places[0], places[1], selector_of_k);
 }
 
 /* How many of the keys of a warp are of choices. */

@@ -82,9 +82,9 @@ static inline unsigned __ballot_sync(unsigned, int held)
     return bits;
 }
 
-static inline int __any_sync(unsigned mask, int held)
+static inline int __all_sync(unsigned mask, int held)
 {
-    return __ballot_sync(mask, held) != 0;
+    return __ballot_sync(mask, held) == 0xFFFFFFFFU;
 }
 
 template <class T> static inline T __reduce_max_sync(unsigned, T x)
