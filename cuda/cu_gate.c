@@ -65,7 +65,8 @@ static void add_outputs(const struct slc_job *job, struct slc_gate *gate, bool r
         add_ids(gate, &count, SLC_OUT_COPIES, &job->recorder_ids);
         gate->weights = (char *)job->weights.data;
         gate->weights_bytes = (int32_t)job->weights.stride * 4;
-        gate->unusual |= gate->weights || job->map.shared > 0;
+        gate->has_weights = gate->weights != NULL;
+        gate->unusual |= job->map.shared > 0;
     }
     add_ids(gate, &count, SLC_OUT_IDS, &job->ids);
     if (!routes)

@@ -97,7 +97,7 @@ struct slc_lane_rows {
     int32_t speaks;             /* -1: it counts; 0: another lane counts the same choice */
     int32_t silent;             /* 0: it adds to the counters; -1 */
     int32_t copies;             /* -1: it writes copies; 0: ids, or weights */
-    int32_t kind, wide, type, has_valid, unusual;
+    int32_t kind, wide, type, has_valid, unusual, has_weights;
     float floor, eps, scale;
 };
 
@@ -119,7 +119,7 @@ SLC_DEVICE struct slc_lane_rows slc_lane_rows_of(const struct slc_gate *job, uin
     my.step = (int64_t)step * out->row_bytes;
     my.weights = NULL;
     my.weights_step = 0;
-    if (Routes && job->unusual) {
+    if (Routes && job->has_weights) {
         my.weights = job->weights + (int64_t)t * job->weights_bytes + k * 4;
         my.weights_step = (int64_t)step * job->weights_bytes;
     }
@@ -130,6 +130,7 @@ SLC_DEVICE struct slc_lane_rows slc_lane_rows_of(const struct slc_gate *job, uin
     my.valid = job->row_valid;
     my.has_valid = job->row_valid != NULL;
     my.unusual = job->unusual;
+    my.has_weights = job->has_weights;
     my.floor = job->renorm_floor;
     my.eps = job->renorm_eps;
     my.scale = job->scale;
@@ -144,6 +145,7 @@ SLC_DEVICE struct slc_lane_rows slc_lane_rows_of(const struct slc_gate *job, uin
     SLC_KEEP(my.type);
     SLC_KEEP(my.has_valid);
     SLC_KEEP(my.unusual);
+    SLC_KEEP(my.has_weights);
     SLC_KEEP_FLOAT(my.floor);
     SLC_KEEP_FLOAT(my.eps);
     SLC_KEEP_FLOAT(my.scale);
@@ -234,17 +236,16 @@ SLC_DEVICE void slc_end_route(const struct slc_gate *job, const struct slc_ends 
     }
     if (slc_and_not_and(copy, id, my->speaks) < 0) /* its expert has no living copy */
         atomicAdd(job->dead, 1ULL);
-    if (!my->unusual) {
-        int32_t value = slc_merged(my->copies, copy, id),
-                given = copy < 0 ? 0 : sl_float_bits(weight);
-        *(int32_t *)my->to = my->kind == SLC_OUT_GIVEN ? given : value;
+    if (my->has_weights)
+        *(float *)my->weights = weight;
+    if (my->unusual) {
+        slc_write_route(my, id, copy, job->shared > 0 ? ends->slots[entry] : copy, weight);
+        if (job->shared > 0)
+            slc_write_shared(job, my, true);
         return;
     }
-    slc_write_route(my, id, copy, job->shared > 0 ? ends->slots[entry] : copy, weight);
-    if (job->shared > 0)
-        slc_write_shared(job, my, true);
-    if (job->weights)
-        *(float *)my->weights = weight;
+    int32_t value = slc_merged(my->copies, copy, id), given = copy < 0 ? 0 : sl_float_bits(weight);
+    *(int32_t *)my->to = my->kind == SLC_OUT_GIVEN ? given : value;
 }
 
 SLC_DEVICE void slc_end_topk(const struct slc_lane_rows *my, int32_t id, float weight)

@@ -51,8 +51,8 @@ struct __attribute__((aligned(16))) slc_gate {
     int32_t shared, shared_slot, experts, keep_groups;
     float renorm_floor, renorm_eps, scale, shared_weight; /* without renorm 0 and 1 */
     int32_t renorm, has_num_valid;
-    int32_t unusual; /* 1: shared slots, int64 ids or a fifth output */
-    int32_t reserved;
+    int32_t unusual;     /* 1: shared slots or int64 ids */
+    int32_t has_weights; /* 1: the fifth output */
 };
 
 struct slc_job {
