@@ -29,7 +29,10 @@ template <class Gate, bool Routes> SLC_DEVICE void slc_gate_many(const struct sl
 {
     typedef typename Gate::scratch scratch;
     const struct slc_gate *job = &all->gate;
-    uint32_t lane = threadIdx.x % SLC_WARP, warp = threadIdx.x / SLC_WARP;
+    uint32_t lane = threadIdx.x % SLC_WARP;
+    /* By a collective, so that ptxas sees that a warp stays together; it would else have the loop's
+     * body twice. */
+    uint32_t warp = __shfl_sync(SLC_ALL, threadIdx.x / SLC_WARP, 0);
     int32_t step = (int32_t)gridDim.x * SLC_MOST_WARPS;
     int32_t t = (int32_t)(blockIdx.x * SLC_MOST_WARPS + warp), rows = job->rows;
     SLC_KEEP(lane);
