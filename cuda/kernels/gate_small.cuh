@@ -40,7 +40,7 @@ SLC_DEVICE void slc_start(const struct slc_gate *job, uint32_t lane, const float
         slc_get_four_floats((const char *)(bias + lane * SLC_FOUR), SL_F32, own);
 #pragma unroll
     for (int32_t i = 0; i < SLC_FOUR; i++) {
-        gate->bias[i] = own[i];
+        gate->bias[i] = own[i] + 0.0f; /* -0 and -0 would be -0 */
         gate->at[i] = (int32_t)lane * SLC_FOUR + i;
         SLC_KEEP_FLOAT(gate->bias[i]); /* else x + 0 is taken out where there is no bias */
         SLC_KEEP(gate->at[i]);
