@@ -81,7 +81,7 @@ for driver in hostgpu standin; do
     log=$build/log/cuda-conform-$driver.log
     export LD_LIBRARY_PATH=$build/$driver STANDIN_LOG=$build/log/cuda-$driver-reports.log
     rm -f "$STANDIN_LOG"
-    timeout 300 "$build/sluice-conform" "$lib" >"$log" 2>&1
+    timeout 600 "$build/sluice-conform" --timeout 60 "$lib" >"$log" 2>&1
     grep '^FAIL' "$log"
     add "$(tail -n 1 "$log")"
     # On 132 multiprocessors so few rows are one a warp, on 2 they are several.
