@@ -7,6 +7,7 @@ set -u
 cd "$(dirname "$0")/.." || exit 1
 build=${BUILD:-build}
 rows=${ROWS:-3000}
+patience=${CT_PATIENCE:-1} # CT_PATIENCE: deadlines are that many times longer
 mkdir -p "$build/log"
 lib=$build/libsluice_cuda.so
 passed=0 failed=0 skipped=0
@@ -82,10 +83,11 @@ for driver in hostgpu standin; do
     log=$build/log/cuda-conform-$driver.log
     export LD_LIBRARY_PATH=$build/$driver STANDIN_LOG=$build/log/cuda-$driver-reports.log
     rm -f "$STANDIN_LOG"
-    timeout 300 "$build/sluice-conform" "$lib" >"$log" 2>&1
+    timeout $((300 * patience)) "$build/sluice-conform" --timeout $((20 * patience)) "$lib" \
+        >"$log" 2>&1
     grep '^FAIL' "$log"
     add "$(tail -n 1 "$log")"
-    out=$(timeout 300 "$build/cuda_differs" "$build/libsluice_cpu.so" "$lib" "$rows" 2>&1)
+    out=$(timeout $((300 * patience)) "$build/cuda_differs" "$build/libsluice_cpu.so" "$lib" "$rows" 2>&1)
     grep -E '^(not ok|standin)' <<<"$out"
     add "$(tail -n 1 <<<"$out")"
     if [ -s "$STANDIN_LOG" ]; then
@@ -96,7 +98,7 @@ for driver in hostgpu standin; do
 done
 
 # A driver that fails: LD_LIBRARY_PATH is the stand-in's.
-out=$(timeout 300 "$build/cuda_faults" "$lib" "${SCHEDULES:-60}" 2>&1)
+out=$(timeout $((300 * patience)) "$build/cuda_faults" "$lib" "${SCHEDULES:-60}" 2>&1)
 grep -A1 '^not ok' <<<"$out"
 add "$(tail -n 1 <<<"$out")"
 finish
