@@ -27,20 +27,6 @@ static struct slc_grid grid_of(const struct slc_job *job, enum slc_kernel kernel
     return grid;
 }
 
-/* Of topk and route the kernel for few columns or 256, where there is one for the job. */
-static enum slc_kernel general(struct slc_job *job, enum slc_kernel kernel)
-{
-    if (kernel != SLC_K_topk && kernel != SLC_K_route)
-        return kernel;
-    bool routes = kernel == SLC_K_route;
-    job->few = slc_few_of(job, kernel);
-    if (job->few != SLC_FEW_NOT)
-        return routes ? SLC_K_route_few : SLC_K_topk_few;
-    if (slc_wide(&job->rule) && !job->io.forced_ids.data)
-        return routes ? SLC_K_route_wide : SLC_K_topk_wide;
-    return kernel;
-}
-
 sluice_status slc_launch(sluice_context *context, struct slc_job *job, enum slc_kernel kernel,
                          void *stream)
 {

@@ -84,7 +84,6 @@ for driver in hostgpu standin; do
     log=$build/log/cuda-conform-$driver.log
     export LD_LIBRARY_PATH=$build/$driver STANDIN_LOG=$build/log/cuda-$driver-reports.log
     rm -f "$STANDIN_LOG"
-<<<<<<< HEAD
     timeout $((600 * patience)) "$build/sluice-conform" --timeout $((60 * patience)) "$lib" >"$log" 2>&1
     grep '^FAIL' "$log"
     add "$(tail -n 1 "$log")"
@@ -95,15 +94,6 @@ for driver in hostgpu standin; do
         grep -E '^(not ok|standin)' <<<"$out"
         add "$(tail -n 1 <<<"$out")"
     done
-=======
-    timeout $((300 * patience)) "$build/sluice-conform" --timeout $((20 * patience)) "$lib" \
-        >"$log" 2>&1
-    grep '^FAIL' "$log"
-    add "$(tail -n 1 "$log")"
-    out=$(timeout $((300 * patience)) "$build/cuda_differs" "$build/libsluice_cpu.so" "$lib" "$rows" 2>&1)
-    grep -E '^(not ok|standin)' <<<"$out"
-    add "$(tail -n 1 <<<"$out")"
->>>>>>> w-back
     if [ -s "$STANDIN_LOG" ]; then
         bad "the stand-in reports: $(head -n 3 "$STANDIN_LOG")"
     else
@@ -111,7 +101,6 @@ for driver in hostgpu standin; do
     fi
 done
 
-<<<<<<< HEAD
 # What the routing kernels execute, within the limits that are promised (LD_LIBRARY_PATH is the
 # stand-in's by now).
 for outputs in "" all; do
@@ -123,11 +112,6 @@ done
 # Rows that move between ranks: beside the CPU backend.
 out=$(timeout $((300 * patience)) "$build/cuda_moves" "$build/libsluice_cpu.so" "$lib" "${SCENES:-60}" 2>&1)
 grep -E '^(not ok|standin)' <<<"$out"
-=======
-# A driver that fails: LD_LIBRARY_PATH is the stand-in's.
-out=$(timeout $((300 * patience)) "$build/cuda_faults" "$lib" "${SCHEDULES:-60}" 2>&1)
-grep -A1 '^not ok' <<<"$out"
->>>>>>> w-back
 add "$(tail -n 1 <<<"$out")"
 if [ -s "$STANDIN_LOG" ]; then
     bad "the stand-in reports: $(head -n 3 "$STANDIN_LOG")"
