@@ -94,13 +94,13 @@ SLC_DEVICE void slc_map_shared(const struct slc_job *job, const struct slc_call 
     const struct slc_map *map = &job->map;
     int32_t home = map->rank, j = slc_lane();
     if (map->by_row)
-        home = map->living_ranks[slc_modulo(call->row_base + (uint64_t)t, (uint32_t)map->living)];
+        home = map->living[1 + slc_modulo(call->row_base + (uint64_t)t, (uint32_t)map->living[0])];
     if (j < map->shared && job->dispatch_ids.data)
         slc_put_id(&job->dispatch_ids, t, job->rule.top_k + j,
                    live ? home * map->local + map->slots + j : -1);
     if (j < map->shared && job->dispatch_weights.data) {
-        float weight = has_shared ? slc_quotient(row->shared, map->shared_divisor)
-                                  : map->shared_constant;
+        float weight =
+            has_shared ? slc_quotient(row->shared, map->shared_divisor) : map->shared_constant;
         job->dispatch_weights.data[t * job->dispatch_weights.stride + job->rule.top_k + j] =
             live ? weight : 0.0f;
     }

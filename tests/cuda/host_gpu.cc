@@ -14,21 +14,24 @@
 
 #include "../../cuda/cu_types.h"
 #include "../../cuda/kernels/kernel_job.h"
+#include "../../cuda/kernels/kernel_list.h"
+#include "../../cuda/kernels/move_job.h"
 
 host_index threadIdx, blockIdx, blockDim, gridDim;
 alignas(64) unsigned char slc_shared[64 * 1024];
 
 extern "C" {
-void slc_topk(const struct slc_job job);
-void slc_remap(const struct slc_job job);
-void slc_record(const struct slc_job job);
-void slc_route(const struct slc_job job);
-void slc_slots(const struct slc_job job);
-void slc_topk_wide(const struct slc_job job);
-void slc_route_wide(const struct slc_job job);
+#define KERNEL(name_, job_) void slc_##name_(const struct job_ job);
+SLC_KERNEL_LIST(KERNEL)
+#undef KERNEL
 }
 
-typedef void kernel_fn(const struct slc_job);
+/* A kernel takes one struct of some type. */
+typedef void kernel_fn(const void *);
+template <class T, void kernel(const T)> static void call(const void *job)
+{
+    kernel(*static_cast<const T *>(job));
+}
 
 /* ------------------------------------------------------------------------------------- fibers */
 
@@ -54,7 +57,7 @@ static int threads, current, ended, block_arrived;
 static unsigned block_turn;
 static jmp_buf scheduler;
 static kernel_fn *running;
-static const slc_job *running_job;
+static const void *running_job;
 
 static void fail(const char *text, const char *what)
 {
@@ -100,7 +103,7 @@ void host_meet_block()
 
 static void begin()
 {
-    running(*running_job);
+    running(running_job);
     fibers[current].done = true;
     ended++;
     _longjmp(scheduler, 1);
@@ -141,7 +144,7 @@ static void run_block()
     _longjmp(fibers[current].at, 1);
 }
 
-static void run(kernel_fn *kernel, const slc_job *job, unsigned blocks, unsigned block)
+static void run(kernel_fn *kernel, const void *job, unsigned blocks, unsigned block)
 {
     if (!stacks)
         stacks = static_cast<unsigned char *>(std::malloc((size_t)MOST_THREADS * STACK));
@@ -168,19 +171,21 @@ struct CUgraph_st {
 struct CUgraphExec_st {
     std::vector<std::function<void()>> work;
 };
+struct CUevent_st {
+    bool seen;
+};
 struct CUfunc_st {
     const char *name;
     kernel_fn *kernel;
+    size_t bytes; /* of its struct */
 };
 
 static std::mutex lock;
-static CUfunc_st kernels[] = {{"slc_topk", slc_topk},
-                              {"slc_remap", slc_remap},
-                              {"slc_record", slc_record},
-                              {"slc_route", slc_route},
-                              {"slc_slots", slc_slots},
-                              {"slc_topk_wide", slc_topk_wide},
-                              {"slc_route_wide", slc_route_wide}};
+static CUfunc_st kernels[] = {
+#define KERNEL(name_, job_) {"slc_" #name_, call<job_, slc_##name_>, sizeof(job_)},
+    SLC_KERNEL_LIST(KERNEL)
+#undef KERNEL
+};
 
 static slcu_result work(slcu_stream stream, const std::function<void()> &what)
 {
@@ -230,7 +235,10 @@ CALL cuDeviceGet(slcu_device *device, int ordinal)
 }
 CALL cuDeviceGetAttribute(int *value, unsigned attribute, slcu_device)
 {
-    *value = attribute == SLCU_COMPUTE_CAPABILITY_MAJOR ? 9 : 0;
+    /* Few, so that warps have several rows. */
+    *value = attribute == SLCU_COMPUTE_CAPABILITY_MAJOR ? 9
+             : attribute == SLCU_MULTIPROCESSOR_COUNT   ? 2
+                                                        : 0;
     return SLCU_SUCCESS;
 }
 CALL cuDevicePrimaryCtxRetain(slcu_context *context, slcu_device)
@@ -274,9 +282,9 @@ CALL cuLaunchKernel(slcu_function function, unsigned grid, unsigned, unsigned, u
 {
     if (block == 0 || block > MOST_THREADS || block % 32 || grid == 0 || bytes > 48 * 1024)
         return 1;
-    slc_job job;
-    std::memcpy(&job, params[0], sizeof job);
-    return work(stream, [=] { run(function->kernel, &job, grid, block); });
+    const char *job = static_cast<const char *>(params[0]);
+    std::vector<char> copy(job, job + function->bytes);
+    return work(stream, [=] { run(function->kernel, copy.data(), grid, block); });
 }
 CALL cuMemAlloc(slcu_address *address, size_t bytes)
 {
@@ -290,6 +298,16 @@ CALL cuMemAlloc(slcu_address *address, size_t bytes)
 CALL cuMemFree(slcu_address address)
 {
     std::free(host(address));
+    return SLCU_SUCCESS;
+}
+CALL cuMemHostAlloc(void **data, size_t bytes, unsigned)
+{
+    *data = std::malloc(bytes);
+    return *data ? SLCU_SUCCESS : SLCU_OUT_OF_MEMORY;
+}
+CALL cuMemFreeHost(void *data)
+{
+    std::free(data);
     return SLCU_SUCCESS;
 }
 CALL cuMemcpyAsync(slcu_address to, slcu_address from, size_t bytes, slcu_stream stream)
@@ -322,6 +340,10 @@ CALL cuStreamDestroy(slcu_stream stream)
     delete stream;
     return SLCU_SUCCESS;
 }
+CALL cuStreamQuery(slcu_stream stream)
+{
+    return stream && stream->capturing ? SLCU_STREAM_CAPTURE_UNSUPPORTED : SLCU_SUCCESS;
+}
 CALL cuStreamSynchronize(slcu_stream stream)
 {
     return stream && stream->capturing ? SLCU_STREAM_CAPTURE_UNSUPPORTED : SLCU_SUCCESS;
@@ -341,6 +363,33 @@ CALL cuStreamEndCapture(slcu_stream stream, slcu_graph *graph)
     stream->capturing = false;
     *graph = new CUgraph_st{stream->recorded};
     stream->recorded.clear();
+    return SLCU_SUCCESS;
+}
+/* All work has ended, but an event says so at the second look. */
+CALL cuEventCreate(slcu_event *event, unsigned)
+{
+    *event = new CUevent_st{false};
+    return SLCU_SUCCESS;
+}
+CALL cuEventRecord(slcu_event event, slcu_stream)
+{
+    event->seen = false;
+    return SLCU_SUCCESS;
+}
+CALL cuEventQuery(slcu_event event)
+{
+    bool seen = event->seen;
+    event->seen = true;
+    return seen ? SLCU_SUCCESS : SLCU_NOT_READY;
+}
+CALL cuEventSynchronize(slcu_event event)
+{
+    event->seen = true;
+    return SLCU_SUCCESS;
+}
+CALL cuEventDestroy(slcu_event event)
+{
+    delete event;
     return SLCU_SUCCESS;
 }
 CALL cuGraphInstantiateWithFlags(slcu_graph_exec *exec, slcu_graph graph, unsigned long long)
