@@ -13,7 +13,9 @@ struct pass {
     const struct sl_layer_balance *own;
     struct sl_context_balance *balance;
     const struct sl_shape *shape;
-    bool copies, columns; /* what it places: choices, shared columns */
+    bool copies, columns;      /* what it places: choices, shared columns */
+    bool dispatched, recorded; /* where choices go */
+    int32_t top_k;
     const int64_t *quota; /* [P] of this call */
     int64_t *room;        /* [ranks] shared columns of this call */
     struct sl_ids dispatch, recorder;
@@ -149,10 +151,8 @@ static void start_turns(const struct share *share, int32_t index, int32_t parts)
 static void place_choices(const struct share *share, int64_t t)
 {
     const struct pass *pass = share->pass;
-    const struct sl_walk *walk = pass->walk;
-    bool dispatched = walk->call.dispatch_ids.wanted, recorded = walk->call.recorder_ids.wanted;
-    const struct sl_ids *from = dispatched ? &pass->dispatch : &pass->recorder;
-    for (int32_t k = 0; k < walk->remap.top_k; k++) {
+    const struct sl_ids *from = pass->dispatched ? &pass->dispatch : &pass->recorder;
+    for (int32_t k = 0; k < pass->top_k; k++) {
         int64_t e = sl_id_at(from, t, k);
         if (e < 0)
             continue;
@@ -160,9 +160,9 @@ static void place_choices(const struct share *share, int64_t t)
         if (turn->left == 0)
             take_turn(pass, turn);
         turn->left--;
-        if (dispatched)
+        if (pass->dispatched)
             sl_id_put(&pass->dispatch, t, k, turn->slot);
-        if (recorded)
+        if (pass->recorded)
             sl_id_put(&pass->recorder, t, k, turn->physical);
     }
 }
@@ -221,7 +221,7 @@ static int32_t next_rank(struct share *share)
 static int32_t visited_rank(const struct pass *pass, int64_t t)
 {
     int32_t best = -1, home = home_of(pass, t);
-    for (int32_t k = 0; k < pass->walk->remap.top_k; k++) {
+    for (int32_t k = 0; k < pass->top_k; k++) {
         int64_t slot = sl_id_at(&pass->dispatch, t, k);
         int32_t r = slot < 0 ? -1 : (int32_t)(slot / pass->shape->local);
         if (r < 0 || r == home || pass->room[r] == 0)
@@ -243,7 +243,7 @@ static bool visited_only(const struct pass *pass)
 
 static bool visits(const struct pass *pass, int64_t t, int32_t rank)
 {
-    for (int32_t k = 0; k < pass->walk->remap.top_k; k++) {
+    for (int32_t k = 0; k < pass->top_k; k++) {
         int64_t slot = sl_id_at(&pass->dispatch, t, k);
         if (slot >= 0 && slot / pass->shape->local == rank)
             return true;
@@ -265,26 +265,27 @@ static void place_shared(struct share *share, int64_t t)
     const struct pass *pass = share->pass;
     for (int32_t j = 0; j < pass->shape->shared; j++) {
         int64_t rank = shared_rank(share, t, j);
-        sl_id_put(&pass->dispatch, t, pass->walk->remap.top_k + j,
+        sl_id_put(&pass->dispatch, t, pass->top_k + j,
                   rank * pass->shape->local + pass->shape->slots + j);
     }
 }
 
 /* ------------------------------------------------------------------------------------- rows */
 
-static void place_rows(struct share *share, int64_t from, int64_t to)
+/* On copies that nothing else can point at: what they say stays in registers. */
+static void place_rows(const struct share *begin, int64_t from, int64_t to)
 {
-    const struct pass *pass = share->pass;
+    const struct pass own = *begin->pass, *pass = &own;
     const struct sl_walk *walk = pass->walk;
+    struct share own_share = *begin, *share = &own_share;
+    share->pass = pass;
     to = to < walk->call.io.valid_rows ? to : walk->call.io.valid_rows;
-    for (int64_t t = from; t < to; t++) {
-        if (!is_valid(walk, t))
-            continue;
-        if (pass->copies)
+    for (int64_t t = from; t < to && pass->copies; t++)
+        if (is_valid(walk, t))
             place_choices(share, t);
-        if (pass->columns)
+    for (int64_t t = from; t < to && pass->columns; t++)
+        if (is_valid(walk, t))
             place_shared(share, t);
-    }
 }
 
 static void place_part(void *job, int32_t index, int32_t parts)
@@ -318,11 +319,13 @@ static void place_all(struct sl_walk *walk, int32_t layer)
                         .own = &context->balance->layers[layer],
                         .balance = context->balance,
                         .shape = &walk->call.layer->bank->shape,
+                        .dispatched = walk->call.dispatch_ids.wanted,
+                        .recorded = walk->call.recorder_ids.wanted,
+                        .top_k = walk->remap.top_k,
                         .room = context->balance->room};
     bool stale = pass.own->config.mode == SLUICE_BALANCE_STALE;
-    bool wanted = walk->call.dispatch_ids.wanted || walk->call.recorder_ids.wanted;
     bool level = context->shared_policy == SLUICE_SHARED_LEVEL && walk->call.layer->shared > 0 &&
-                 walk->call.dispatch_ids.wanted;
+                 pass.dispatched;
     pass.quota = pass.own->routed;
     pass.dispatch = sl_ids_of(&walk->call.dispatch_ids.view);
     pass.recorder = sl_ids_of(&walk->call.recorder_ids.view);
@@ -333,7 +336,7 @@ static void place_all(struct sl_walk *walk, int32_t layer)
     else if (level)
         memcpy(pass.room, pass.own->shared, (size_t)pass.shape->ranks * sizeof *pass.room);
     bool in_turn = level && visited_only(&pass) && pass.own->column[0] < 0;
-    pass.copies = walk->later && wanted;
+    pass.copies = walk->later && (pass.dispatched || pass.recorded);
     pass.columns = level && !in_turn;
     if (pass.copies || pass.columns)
         sl_walk_again(walk, place_part, &pass);
