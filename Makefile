@@ -161,6 +161,7 @@ bench: lib tool
 	@if python3 -c 'import torch' 2>/dev/null; then python3 tests/bench_torch.py $(BUILD)/bench.json; \
 	else echo 'torch is not installed: not compared'; fi
 	@BUILD='$(BUILD)' bash tests/callgrind.sh
+	@$(MAKE) --no-print-directory -s bench-cuda
 lint:
 	@BUILD='$(BUILD)' bash tests/lint.sh
 abi-baseline: lib

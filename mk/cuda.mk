@@ -56,3 +56,9 @@ $(BUILD)/cuda_differs $(BUILD)/cuda_counts $(BUILD)/cuda_faults: $(BUILD)/%: tes
 	@mkdir -p $(@D)
 	$(call say,CC)
 	$(Q)$(CC) $(CFLAGS_ALL) -O1 -g -Wno-missing-field-initializers -o $@ $< -ldl -lm
+
+# What the kernels execute on the stand-in, and what ptxas makes of them.
+.PHONY: bench-cuda
+bench-cuda: $(if $(NVCC),cuda standin $(BUILD)/cuda_counts)
+	$(if $(NVCC),@python3 tests/bench_cuda.py '$(BUILD)' '$(NVCC)' '$(BUILD)/bench.json',\
+	    @echo 'no nvcc: the CUDA kernels are not counted')

@@ -94,6 +94,15 @@ for driver in hostgpu standin; do
     fi
 done
 
+# Layers served through the whole of it, as far as the backend does.
+served=$(timeout 300 "$build/sluice" replay --plugin "$lib" --standin --model deepseek-v2-lite \
+    --layers 2 --ranks 4 --tokens 16 --redundant 8 2>&1 | tail -n 1)
+case $served in
+OK:*) ok ;;
+*'does not do that'*) skipped=$((skipped + 1)) ;;
+*) bad "replay: $served" ;;
+esac
+
 # A driver that fails: LD_LIBRARY_PATH is the stand-in's.
 out=$(timeout 300 "$build/cuda_faults" "$lib" "${SCHEDULES:-60}" 2>&1)
 grep -A1 '^not ok' <<<"$out"
