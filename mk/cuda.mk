@@ -62,3 +62,7 @@ $(BUILD)/cuda_differs $(BUILD)/cuda_counts $(BUILD)/cuda_faults: $(BUILD)/%: tes
 bench-cuda: $(if $(NVCC),cuda standin $(BUILD)/cuda_counts)
 	$(if $(NVCC),@python3 tests/bench_cuda.py '$(BUILD)' '$(NVCC)' '$(BUILD)/bench.json',\
 	    @echo 'no nvcc: the CUDA kernels are not counted')
+
+.PHONY: test-gpu
+test-gpu:
+	@BUILD='$(BUILD)' CC='$(CC)' CXX='$(CXX)' bash tests/gpu.sh

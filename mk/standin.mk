@@ -3,8 +3,7 @@
 STANDIN_SRC := $(wildcard tests/standin/*.c)
 STANDIN_TEST_SRC := $(wildcard tests/standin/unit/*.c)
 STANDIN_KERNELS := $(wildcard tests/standin/kernels/*.cu)
-STANDIN_NVCC ?= $(firstword $(shell command -v nvcc 2>/dev/null) \
-                            $(wildcard /usr/local/cuda/bin/nvcc))
+STANDIN_NVCC ?= $(NVCC)
 STANDIN_ARCH ?= 90
 STANDIN_LIB := $(BUILD)/standin/libcuda.so.1
 STANDIN_FLAGS := -O2 -g -fno-math-errno

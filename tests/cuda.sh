@@ -63,7 +63,7 @@ else
 fi
 
 # No kernel keeps anything in local memory.
-nvcc=$(make -s --no-print-directory -f - <<<"include Makefile
+nvcc=$(make -s --no-print-directory BUILD="$build" -f - <<<"include Makefile
 print-nvcc:; @echo \$(NVCC)" print-nvcc)
 used=$("$nvcc" --fmad=false -arch=sm_90 -cubin -Xptxas -v -I. -o /dev/null \
     "$build/obj/cuda/kernels.cu" 2>&1)
@@ -81,7 +81,7 @@ for driver in hostgpu standin; do
     log=$build/log/cuda-conform-$driver.log
     export LD_LIBRARY_PATH=$build/$driver STANDIN_LOG=$build/log/cuda-$driver-reports.log
     rm -f "$STANDIN_LOG"
-    timeout 300 "$build/sluice-conform" "$lib" >"$log" 2>&1
+    timeout 600 "$build/sluice-conform" --timeout 60 "$lib" >"$log" 2>&1
     grep '^FAIL' "$log"
     add "$(tail -n 1 "$log")"
     out=$(timeout 300 "$build/cuda_differs" "$build/libsluice_cpu.so" "$lib" "$rows" 2>&1)

@@ -29,7 +29,7 @@ mkdir -p "$build/log"
 rm -f "$STANDIN_LOG"
 for sm in 80 100 120; do
     log=$build/log/cuda-conform-sm_$sm.log
-    STANDIN_SM=$sm timeout 1200 "$build/sluice-conform" "$lib" >"$log" 2>&1
+    STANDIN_SM=$sm timeout 1200 "$build/sluice-conform" --timeout 100 "$lib" >"$log" 2>&1
     grep '^FAIL' "$log"
     add "conformance, sm_$sm" "$(tail -n 1 "$log")"
     out=$(STANDIN_SM=$sm timeout 1200 "$build/cuda_differs" "$build/libsluice_cpu.so" "$lib" 3000 2>&1)
