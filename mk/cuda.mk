@@ -63,6 +63,13 @@ bench-cuda: $(if $(NVCC),cuda standin $(BUILD)/cuda_counts)
 	$(if $(NVCC),@python3 tests/bench_cuda.py '$(BUILD)' '$(NVCC)' '$(BUILD)/bench.json',\
 	    @echo 'no nvcc: the CUDA kernels are not counted')
 
+# The peers' gates on the same stand-in. PEERS: the folder of their packages, unpacked.
+PEERS ?= $(BUILD)/peers
+.PHONY: bench-peers
+bench-peers: $(if $(NVCC),cuda standin $(BUILD)/cuda_counts)
+	$(if $(NVCC),@python3 tests/bench_peers.py '$(BUILD)' '$(NVCC)' '$(PEERS)',\
+	    @echo 'no nvcc: the peers are not compiled')
+
 .PHONY: test-gpu
 test-gpu:
 	@BUILD='$(BUILD)' CC='$(CC)' CXX='$(CXX)' bash tests/gpu.sh
