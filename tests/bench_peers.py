@@ -58,7 +58,14 @@ def deepseek_launch(tokens, buffers):
     integer = ctypes.c_int64
     return (tokens, (256, 1), [pointer(buffers[0]), pointer(buffers[2]), pointer(buffers[3]),
                                pointer(buffers[1]), integer(tokens), integer(8), integer(4), integer(8),
-                               integer(256), integer(32), ctypes.c_double(2.5), pointer(0)])
+                               integer(256), integer(32), ctypes.c_double(2.5), pointer(0)], 0)
+
+
+def cake_launch(tokens, buffers):
+    integers = [ctypes.c_int32(v) for v in (tokens, 256, 8, 8, 4)]
+    return (tokens, (256, 1), [pointer(buffers[0]), pointer(buffers[1]), pointer(buffers[2]),
+                               pointer(buffers[3]), pointer(0), *integers, ctypes.c_float(2.5),
+                               ctypes.c_int32(0)], 2176)
 
 
 def softmax_launch(experts, top_k, rows_a_warp):
@@ -67,7 +74,7 @@ def softmax_launch(experts, top_k, rows_a_warp):
         return (-(-warps // 4), (32, 4),
                 [pointer(buffers[0]), pointer(0), pointer(buffers[2]), ctypes.c_int32(tokens),
                  pointer(buffers[3]), ctypes.c_int32(top_k), ctypes.c_int32(0), ctypes.c_int32(experts),
-                 ctypes.c_bool(True), ctypes.c_float(0), pointer(0)])
+                 ctypes.c_bool(True), ctypes.c_float(0), pointer(0)], 0)
     return launch
 
 
@@ -76,6 +83,9 @@ PEERS = (
     ("flashinfer deepseek_v3_topk_kernel", "deepseek-v3",
      "flashinfer/data/csrc/fused_moe/noAuxTcKernels.cu", flashinfer_flags,
      "_ZN12tensorrt_llm7kernels23deepseek_v3_topk_kernelIfffiLi256ELb1EEE", deepseek_launch),
+    ("flashinfer cake grouped", "deepseek-v3",
+     "flashinfer/data/csrc/fused_moe/cake_deepseek_fused_routing/cake_deepseek_fused_routing_kernels.cu",
+     flashinfer_flags, "kernel_cake_deepseek_routing_groupedIffLi4ELi8E", cake_launch),
     ("sglang topkGatingSoftmax", "qwen3", SOFTMAX, sglang_flags, "topkGatingSoftmaxIfLi4ELi128E",
      softmax_launch(128, 8, 1)),
     ("sglang topkGatingSoftmax", "mixtral", SOFTMAX, sglang_flags, "topkGatingSoftmaxIfLi4ELi8E",
@@ -141,14 +151,14 @@ class Driver:
         self.call("cuMemcpyDtoH_v2", data, ctypes.c_uint64(address), ctypes.c_size_t(4 * count))
         return list(data)
 
-    def run(self, ptx, name, blocks, threads, arguments):
+    def run(self, ptx, name, blocks, threads, arguments, shared):
         module, function = ctypes.c_void_p(), ctypes.c_void_p()
         self.call("cuModuleLoadData", ctypes.byref(module), ptx.encode())
         self.call("cuModuleGetFunction", ctypes.byref(function), module, name.encode())
         slots = (ctypes.c_void_p * len(arguments))(
             *[ctypes.cast(ctypes.pointer(a), ctypes.c_void_p) for a in arguments])
         open(self.trace, "w", encoding="utf-8").close()
-        self.call("cuLaunchKernel", function, blocks, 1, 1, *threads, 1, 0, None, slots, None)
+        self.call("cuLaunchKernel", function, blocks, 1, 1, *threads, 1, shared, None, slots, None)
         self.call("cuCtxSynchronize")
         self.call("cuModuleUnload", module)
         with open(self.trace, encoding="utf-8") as file:
