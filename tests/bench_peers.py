@@ -9,6 +9,7 @@ CUDA sources are compiled to PTX as their own loaders do, one kernel of each is 
 launch shape of the host code beside it, on f32 logits; what it chooses is compared with a plain loop.
 """
 import ctypes
+import json
 import math
 import os
 import random
@@ -16,7 +17,8 @@ import re
 import subprocess
 import sys
 
-PACKAGES = ("sglang==0.5.23", "flashinfer-python==0.7.2.post1", "apache-tvm-ffi==0.1.15.post2")
+PACKAGES = ("sglang==0.5.23", "flashinfer-python==0.7.2.post1", "apache-tvm-ffi==0.1.15.post2",
+            "triton==3.9.0")
 SHAPES = {"deepseek-v3": (256, 8), "qwen3": (128, 8), "mixtral": (8, 2)}
 TOKENS = (1, 64, 4096)
 
@@ -78,6 +80,20 @@ def softmax_launch(experts, top_k, rows_a_warp):
     return launch
 
 
+def triton_launch(facts):
+    """From what bench_triton.py wrote of a compiled kernel."""
+    def launch(tokens, buffers):
+        given = {"scores_ptr": pointer(buffers[0]), "bias_ptr": pointer(buffers[1]),
+                 "out_weights_ptr": pointer(buffers[2]), "out_indices_ptr": pointer(buffers[3]),
+                 "out_packed_ptr": pointer(buffers[3]), "M": ctypes.c_int32(tokens),
+                 "routed_scaling_factor": ctypes.c_float(2.5), "moe_softcapping": ctypes.c_float(0)}
+        arguments = [given[name] if name in given else ctypes.c_int32(value)
+                     for name, value in facts["arguments"]]
+        scratch = [pointer(0), pointer(0)]
+        return (-(-tokens // facts["block"]), (32, 1), arguments + scratch, facts["shared"])
+    return launch
+
+
 # name, shape, source (a path in the folder, or text), flags, mangled kernel, launch
 PEERS = (
     ("flashinfer deepseek_v3_topk_kernel", "deepseek-v3",
@@ -108,6 +124,20 @@ def compile_ptx(build, nvcc, folder, source, flags, arch):
                        capture_output=True)
     with open(ptx, encoding="utf-8") as file:
         return file.read()
+
+
+def compile_triton(build, folder, shape, arch):
+    """The PTX of SGLang's Triton router, and its launch."""
+    ptx = f"{build}/obj/peers/router_{shape}.{arch}.ptx"
+    if not os.path.exists(ptx + ".json"):
+        os.makedirs(f"{build}/obj/peers", exist_ok=True)
+        env = dict(os.environ, TRITON_CACHE_DIR=f"{build}/obj/peers/triton")
+        subprocess.run([sys.executable, "tests/bench_triton.py", folder, shape, str(arch), ptx], env=env,
+                       check=True, capture_output=True)
+    with open(ptx + ".json", encoding="utf-8") as file:
+        facts = json.load(file)
+    with open(ptx, encoding="utf-8") as file:
+        return file.read(), triton_launch(facts)
 
 
 def only(ptx, kernel):
@@ -178,8 +208,7 @@ def expected(shape, logits, bias):
                       key=lambda e: (-rank[e], e))[:top_k])
 
 
-def measure(driver, peer, ptx, tokens):
-    name, shape, _, _, kernel, launch = peer
+def measure(driver, shape, ptx, kernel, launch, tokens):
     experts, top_k = SHAPES[shape]
     rng = random.Random(1)
     logits = [rng.gauss(0, 2) for _ in range(tokens * experts)]
@@ -208,32 +237,40 @@ def ours(build):
 def main(build, nvcc, folder):
     wanted = [f"{folder}/{p}" for p in ("flashinfer/data", "sglang/kernels/jit", "tvm_ffi/include")]
     if not all(map(os.path.isdir, wanted)):
-        print(f"the peers' packages are not in {folder} (102 MB; they are read, not run):")
+        print(f"the peers' packages are not in {folder} (0.4 GB, triton 0.3 of it, which may be left out):")
         print(f"    python3 -m pip install --no-deps --target {folder} {' '.join(PACKAGES)}")
         return 0
     os.makedirs(f"{build}/log", exist_ok=True)
     mine = ours(build)
     driver = Driver(build, f"{build}/log/bench-peers.trace")
-    print(f"{'gate, f32 logits':<38} {'shape':<12} {'arch':<7} {'T':>5} {'wi/token':>9} {'longest':>8} "
+    print(f"{'gate, f32 logits':<36} {'shape':<12} {'arch':<7} {'T':>5} {'wi/token':>9} {'longest':>8} "
           f"{'load':>9} {'store':>8}  chosen as by a plain loop")
     failed = 0
-    for peer in PEERS:
+    peers = list(PEERS)
+    if os.path.isdir(f"{folder}/triton"):
+        peers += [("sglang _router_triton_kernel", shape, None, None, "_router_triton_kernel", None)
+                  for shape in SHAPES]
+    else:
+        print("triton is not there: SGLang's Triton router is not run")
+    for name, shape, source, flags, kernel, launch in sorted(peers, key=lambda p: list(SHAPES).index(p[1])):
         for arch in (90, 100):
             try:
-                ptx = compile_ptx(build, nvcc, folder, peer[2], peer[3], arch)
+                if source:
+                    ptx = compile_ptx(build, nvcc, folder, source, flags, arch)
+                else:
+                    ptx, launch = compile_triton(build, folder, shape, arch)
                 for tokens in TOKENS:
-                    counts, wrong = measure(driver, peer, ptx, tokens)
-                    print(f"{peer[0]:<38} {peer[1]:<12} sm_{arch:<4} {tokens:>5} "
+                    counts, wrong = measure(driver, shape, ptx, kernel, launch, tokens)
+                    print(f"{name:<36} {shape:<12} sm_{arch:<4} {tokens:>5} "
                           f"{counts['instructions'] / tokens:>9.1f} {counts['longest']:>8} "
                           f"{counts['load']:>9} {counts['store']:>8}  "
-                          f"{'all rows' if not wrong else f'{wrong} rows differ'}")
+                          f"{'all rows' if not wrong else f'{wrong} rows differ'}", flush=True)
             except (RuntimeError, subprocess.CalledProcessError, IndexError) as why:
                 failed = 1
-                print(f"{peer[0]:<38} {peer[1]:<12} sm_{arch:<4} not run: {why}")
-        for tokens in TOKENS:
-            words = mine[peer[1], tokens]
-            print(f"{'ours: topk':<38} {peer[1]:<12} sm_90   {tokens:>5} {float(words[4]):>9.1f} "
-                  f"{words[5]:>8} {words[6]:>9} {words[7]:>8}")
+                print(f"{name:<36} {shape:<12} sm_{arch:<4} not run: {why}")
+    for (shape, tokens), words in mine.items():
+        print(f"{'ours: topk':<36} {shape:<12} sm_90   {tokens:>5} {float(words[4]):>9.1f} "
+              f"{words[5]:>8} {words[6]:>9} {words[7]:>8}")
     return failed
 
 

@@ -6,13 +6,13 @@
 #include "ptx.h"
 
 static const char *const type_names[PT_COUNT] = {
-    "",    "b8",  "u8",  "s8",  "b16",   "u16",  "s16",    "b32", "u32", "s32",
-    "b64", "u64", "s64", "f16", "f16x2", "bf16", "bf16x2", "f32", "f64", "pred"};
+    "",    "b8",  "u8",  "s8",    "b16",  "u16",    "s16", "b32",   "u32", "s32", "b64",
+    "u64", "s64", "f16", "f16x2", "bf16", "bf16x2", "f32", "f32x2", "f64", "pred"};
 
 int ptx_type_bits(int type)
 {
-    static const uint8_t bits[PT_COUNT] = {0,  8,  8,  8,  16, 16, 16, 32, 32, 32,
-                                           64, 64, 64, 16, 32, 16, 32, 32, 64, 1};
+    static const uint8_t bits[PT_COUNT] = {0,  8,  8,  8,  16, 16, 16, 32, 32, 32, 64,
+                                           64, 64, 16, 32, 16, 32, 32, 64, 64, 1};
     return bits[type];
 }
 
