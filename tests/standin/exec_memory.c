@@ -358,8 +358,8 @@ EXEC(atomic_lanes)
     }
 }
 
-/* Rows of 8 elements of 16 bits at the addresses of 8 lanes a matrix; each lane gets two elements of
- * each matrix, row by row. */
+/* Rows of 8 elements of 16 bits at the addresses of 8 lanes a matrix; each lane gets two elements
+ * of each matrix, row by row. */
 EXEC(load_matrix)
 {
     _Alignas(16) uint8_t rows[32][16];
