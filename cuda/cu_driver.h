@@ -21,6 +21,14 @@ enum slc_kernel {
     SLC_SLOTS,
     SLC_TOPK_WIDE,
     SLC_ROUTE_WIDE,
+    SLC_LAY_OUT,
+    SLC_LAY_ROWS,
+    SLC_PACK,
+    SLC_UNPACK,
+    SLC_PAD_ROWS,
+    SLC_GIVE_ROWS,
+    SLC_GIVE_SUMS,
+    SLC_ADD_ROWS,
     SLC_KERNELS
 };
 

@@ -67,6 +67,7 @@ enum {
       (slcu_address to, unsigned char value, size_t bytes, slcu_stream stream))                    \
     F(StreamCreate, 2000, (slcu_stream * stream, unsigned int flags))                              \
     F(StreamDestroy, 4000, (slcu_stream stream))                                                   \
+    F(StreamQuery, 2000, (slcu_stream stream))                                                     \
     F(StreamSynchronize, 2000, (slcu_stream stream))                                               \
     F(StreamIsCapturing, 10000, (slcu_stream stream, unsigned int *status))                        \
     F(StreamBeginCapture, 10010, (slcu_stream stream, unsigned int mode))                          \

@@ -57,6 +57,13 @@ $(BUILD)/cuda_differs $(BUILD)/cuda_counts $(BUILD)/cuda_faults: $(BUILD)/%: tes
 	$(call say,CC)
 	$(Q)$(CC) $(CFLAGS_ALL) -O1 -g -Wno-missing-field-initializers -o $@ $< -ldl -lm
 
+# With ranks as threads.
+$(BUILD)/cuda_moves $(BUILD)/cuda_lost: $(BUILD)/%: tests/cuda/%.c src/comm/comm_threads.c \
+    src/comm/comm_threads.h plugin.h $(wildcard abi/ext/*.h) mk/cuda.mk
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(CFLAGS_ALL) -O1 -g -Wno-missing-field-initializers -o $@ $(filter %.c,$^) -ldl -pthread
+
 # What the kernels execute on the stand-in, and what ptxas makes of them.
 .PHONY: bench-cuda
 bench-cuda: $(if $(NVCC),cuda standin $(BUILD)/cuda_counts)

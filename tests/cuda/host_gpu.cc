@@ -14,6 +14,7 @@
 
 #include "../../cuda/cu_types.h"
 #include "../../cuda/kernels/kernel_job.h"
+#include "../../cuda/kernels/move_job.h"
 
 host_index threadIdx, blockIdx, blockDim, gridDim;
 alignas(64) unsigned char slc_shared[64 * 1024];
@@ -26,9 +27,22 @@ void slc_route(const struct slc_job job);
 void slc_slots(const struct slc_job job);
 void slc_topk_wide(const struct slc_job job);
 void slc_route_wide(const struct slc_job job);
+void slc_lay_out(const struct slc_move job);
+void slc_lay_rows(const struct slc_move job);
+void slc_pack(const struct slc_move job);
+void slc_unpack(const struct slc_move job);
+void slc_pad_rows(const struct slc_move job);
+void slc_give_rows(const struct slc_move job);
+void slc_give_sums(const struct slc_move job);
+void slc_add_rows(const struct slc_move job);
 }
 
-typedef void kernel_fn(const struct slc_job);
+/* A kernel takes one struct of some type. */
+typedef void kernel_fn(const void *);
+template <class T, void kernel(const T)> static void call(const void *job)
+{
+    kernel(*static_cast<const T *>(job));
+}
 
 /* ------------------------------------------------------------------------------------- fibers */
 
@@ -54,7 +68,7 @@ static int threads, current, ended, block_arrived;
 static unsigned block_turn;
 static jmp_buf scheduler;
 static kernel_fn *running;
-static const slc_job *running_job;
+static const void *running_job;
 
 static void fail(const char *text, const char *what)
 {
@@ -100,7 +114,7 @@ void host_meet_block()
 
 static void begin()
 {
-    running(*running_job);
+    running(running_job);
     fibers[current].done = true;
     ended++;
     _longjmp(scheduler, 1);
@@ -141,7 +155,7 @@ static void run_block()
     _longjmp(fibers[current].at, 1);
 }
 
-static void run(kernel_fn *kernel, const slc_job *job, unsigned blocks, unsigned block)
+static void run(kernel_fn *kernel, const void *job, unsigned blocks, unsigned block)
 {
     if (!stacks)
         stacks = static_cast<unsigned char *>(std::malloc((size_t)MOST_THREADS * STACK));
@@ -174,16 +188,24 @@ struct CUevent_st {
 struct CUfunc_st {
     const char *name;
     kernel_fn *kernel;
+    size_t bytes; /* of its struct */
 };
 
 static std::mutex lock;
-static CUfunc_st kernels[] = {{"slc_topk", slc_topk},
-                              {"slc_remap", slc_remap},
-                              {"slc_record", slc_record},
-                              {"slc_route", slc_route},
-                              {"slc_slots", slc_slots},
-                              {"slc_topk_wide", slc_topk_wide},
-                              {"slc_route_wide", slc_route_wide}};
+#define KERNEL(name_, job_)                                                                        \
+    {                                                                                              \
+#name_, call < job_, name_>, sizeof(job_)                                                  \
+    }
+static CUfunc_st kernels[] = {
+    KERNEL(slc_topk, slc_job),       KERNEL(slc_remap, slc_job),
+    KERNEL(slc_record, slc_job),     KERNEL(slc_route, slc_job),
+    KERNEL(slc_slots, slc_job),      KERNEL(slc_topk_wide, slc_job),
+    KERNEL(slc_route_wide, slc_job), KERNEL(slc_lay_out, slc_move),
+    KERNEL(slc_lay_rows, slc_move),  KERNEL(slc_pack, slc_move),
+    KERNEL(slc_unpack, slc_move),    KERNEL(slc_pad_rows, slc_move),
+    KERNEL(slc_give_rows, slc_move), KERNEL(slc_give_sums, slc_move),
+    KERNEL(slc_add_rows, slc_move),
+};
 
 static slcu_result work(slcu_stream stream, const std::function<void()> &what)
 {
@@ -277,9 +299,9 @@ CALL cuLaunchKernel(slcu_function function, unsigned grid, unsigned, unsigned, u
 {
     if (block == 0 || block > MOST_THREADS || block % 32 || grid == 0 || bytes > 48 * 1024)
         return 1;
-    slc_job job;
-    std::memcpy(&job, params[0], sizeof job);
-    return work(stream, [=] { run(function->kernel, &job, grid, block); });
+    const char *job = static_cast<const char *>(params[0]);
+    std::vector<char> copy(job, job + function->bytes);
+    return work(stream, [=] { run(function->kernel, copy.data(), grid, block); });
 }
 CALL cuMemAlloc(slcu_address *address, size_t bytes)
 {
@@ -334,6 +356,10 @@ CALL cuStreamDestroy(slcu_stream stream)
 {
     delete stream;
     return SLCU_SUCCESS;
+}
+CALL cuStreamQuery(slcu_stream stream)
+{
+    return stream && stream->capturing ? SLCU_STREAM_CAPTURE_UNSUPPORTED : SLCU_SUCCESS;
 }
 CALL cuStreamSynchronize(slcu_stream stream)
 {
