@@ -66,7 +66,7 @@ else
 fi
 
 # No kernel keeps anything in local memory, on any architecture.
-nvcc=$(make -s --no-print-directory -f - <<<"include Makefile
+nvcc=$(make -s --no-print-directory BUILD="$build" -f - <<<"include Makefile
 print-nvcc:; @echo \$(NVCC) \$(foreach a,\$(CUDA_ARCHS),-gencode arch=compute_\$a,code=sm_\$a)" print-nvcc)
 # shellcheck disable=SC2086  # words
 used=$($nvcc --fmad=false -fatbin -Xptxas -v -I. -o /dev/null "$build/obj/cuda/kernels.cu" 2>&1)
@@ -84,7 +84,8 @@ for driver in hostgpu standin; do
     log=$build/log/cuda-conform-$driver.log
     export LD_LIBRARY_PATH=$build/$driver STANDIN_LOG=$build/log/cuda-$driver-reports.log
     rm -f "$STANDIN_LOG"
-    timeout $((600 * patience)) "$build/sluice-conform" --timeout $((60 * patience)) "$lib" >"$log" 2>&1
+    timeout $((600 * patience)) "$build/sluice-conform" --timeout $((60 * patience)) "$lib" \
+        >"$log" 2>&1
     grep '^FAIL' "$log"
     add "$(tail -n 1 "$log")"
     # On 132 multiprocessors so few rows are one a warp, on 2 they are several.
@@ -110,7 +111,8 @@ for outputs in "" all; do
 done
 
 # Rows that move between ranks: beside the CPU backend.
-out=$(timeout $((300 * patience)) "$build/cuda_moves" "$build/libsluice_cpu.so" "$lib" "${SCENES:-60}" 2>&1)
+out=$(timeout $((300 * patience)) "$build/cuda_moves" "$build/libsluice_cpu.so" "$lib" \
+    "${SCENES:-60}" 2>&1)
 grep -E '^(not ok|standin)' <<<"$out"
 add "$(tail -n 1 <<<"$out")"
 if [ -s "$STANDIN_LOG" ]; then
@@ -118,6 +120,11 @@ if [ -s "$STANDIN_LOG" ]; then
 else
     ok
 fi
+
+# Layers served through the whole of it, as far as the backend does.
+served=$(timeout $((300 * patience)) "$build/sluice" replay --plugin "$lib" --standin \
+    --model deepseek-v2-lite --layers 2 --ranks 4 --tokens 16 --redundant 8 2>&1 | tail -n 1)
+case $served in OK:*) ok ;; *) bad "replay: $served" ;; esac
 
 # A driver that fails; an NCCL that does, and ranks that are lost. What ranks do not agree on then
 # is reported, as it should be.
