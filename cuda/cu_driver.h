@@ -21,6 +21,8 @@ enum slc_kernel {
     SLC_SLOTS,
     SLC_TOPK_WIDE,
     SLC_ROUTE_WIDE,
+    SLC_TOPK_FEW,
+    SLC_ROUTE_FEW,
     SLC_KERNELS
 };
 

@@ -12,8 +12,22 @@ struct grid {
     int32_t warps, shared_bytes;
 };
 
+/* One thread a row. */
+static struct grid grid_of_few(const struct slc_job *job)
+{
+    struct grid grid = {(job->rows + SLC_FEW_THREADS - 1) / SLC_FEW_THREADS,
+                        SLC_FEW_THREADS / SLC_WARP, 0};
+    while (grid.warps > 1 && (grid.warps / 2) * SLC_WARP >= job->rows)
+        grid.warps /= 2;
+    if (grid.blocks == 0 && job->map.calls)
+        grid.blocks = 1;
+    return grid;
+}
+
 static struct grid grid_of(const struct slc_job *job, enum slc_kernel kernel)
 {
+    if (kernel == SLC_TOPK_FEW || kernel == SLC_ROUTE_FEW)
+        return grid_of_few(job);
     struct grid grid = {0, SLC_MOST_WARPS, 0};
     bool chooses = kernel == SLC_TOPK || kernel == SLC_ROUTE;
     int32_t bytes = chooses ? slc_warp_bytes(job->rule.columns) : 0;
@@ -43,6 +57,10 @@ sluice_status slc_walk_launch(struct slc_walk *walk, enum slc_kernel kernel, voi
     job->rule = walk->layer->rule;
     if (slc_wide(&job->rule) && !job->io.forced_ids.data)
         kernel = kernel == SLC_TOPK ? SLC_TOPK_WIDE : kernel == SLC_ROUTE ? SLC_ROUTE_WIDE : kernel;
+    if (kernel == SLC_TOPK || kernel == SLC_ROUTE)
+        job->few = slc_few_of(job, kernel);
+    if (job->few != SLC_FEW_NOT)
+        kernel = kernel == SLC_TOPK ? SLC_TOPK_FEW : SLC_ROUTE_FEW;
     struct grid grid = grid_of(job, kernel);
     if (grid.blocks == 0)
         return SLUICE_OK;

@@ -54,6 +54,9 @@ struct slc_map_out {
 sluice_status slc_check_map(struct slc_walk *walk, int32_t layer, int32_t op,
                             const struct slc_map_out *args);
 
+/* SLC_FEW_... of a filled-in job of SLC_TOPK or SLC_ROUTE. */
+int32_t slc_few_of(const struct slc_job *job, enum slc_kernel kernel);
+
 /* Launches a checked job on a stream; nothing where no row and no call is to be counted. */
 sluice_status slc_walk_launch(struct slc_walk *walk, enum slc_kernel kernel, void *stream);
 

@@ -31,7 +31,7 @@ struct slc_map {
 
 struct slc_job {
     struct sl_rule rule;
-    int32_t reserved;
+    int32_t few;            /* SLC_FEW_...: topk and route */
     struct sl_choose_io io; /* valid_rows: where num_valid is absent */
     int64_t rows;
     struct sl_ids num_valid, step, row_base; /* scalars on the device */
@@ -57,6 +57,22 @@ static inline bool slc_wide(const struct sl_rule *rule)
            rule->shared_weight != SLUICE_SHARED_JOINT && rule->group_mode == SLUICE_GROUPS_LIMIT &&
            runs;
 }
+
+/* What the kernels of one thread a row do (few.cuh); slc_few_of of cu_few.c says when. */
+enum {
+    SLC_FEW_NOT,
+    SLC_FEW_F32, /* two of eight, a softmax whose sum cancels, nothing out of the ordinary */
+    SLC_FEW_BF16,
+    SLC_FEW_F32_ALL, /* and topk's outputs beside remap's */
+    SLC_FEW_BF16_ALL,
+    SLC_FEW_8_2, /* at most two of eight */
+    SLC_FEW_16_2,
+    SLC_FEW_16_4,
+    SLC_FEW_CHOICES = 4,
+    SLC_FEW_COLUMNS = 16,
+    SLC_FEW_PLACES = SLC_FEW_COLUMNS + 2, /* ids, and two of no choice */
+    SLC_FEW_THREADS = 128
+};
 
 /* Shared memory of one warp: x and the rank key of every column, a value of every group. */
 SL_INLINE int32_t slc_warp_bytes(int32_t columns)

@@ -26,6 +26,8 @@ void slc_route(const struct slc_job job);
 void slc_slots(const struct slc_job job);
 void slc_topk_wide(const struct slc_job job);
 void slc_route_wide(const struct slc_job job);
+void slc_topk_few(const struct slc_job job);
+void slc_route_few(const struct slc_job job);
 }
 
 typedef void kernel_fn(const struct slc_job);
@@ -180,7 +182,9 @@ static CUfunc_st kernels[] = {{"slc_topk", slc_topk},
                               {"slc_route", slc_route},
                               {"slc_slots", slc_slots},
                               {"slc_topk_wide", slc_topk_wide},
-                              {"slc_route_wide", slc_route_wide}};
+                              {"slc_route_wide", slc_route_wide},
+                              {"slc_topk_few", slc_topk_few},
+                              {"slc_route_few", slc_route_few}};
 
 static slcu_result work(slcu_stream stream, const std::function<void()> &what)
 {
