@@ -6,6 +6,7 @@
 #include "../abi/ext/load.h"
 #include "../src/backend/bk_call.h"
 #include "cu_context.h"
+#include "kernels/few_job.h"
 #include "kernels/kernel_job.h"
 
 /* Fills in inputs and outputs of a checked call; not its map. */

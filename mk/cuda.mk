@@ -52,7 +52,7 @@ $(BUILD)/hostgpu/libcuda.so.1: tests/cuda/host_gpu.cc tests/cuda/host_warp.h cud
 	    -Wno-unused-function -Wno-unknown-pragmas -include tests/cuda/host_warp.h $(CXXFLAGS) -o $@ \
 	    $(@D)/kernels.cc tests/cuda/host_gpu.cc
 
-$(BUILD)/cuda_differs: tests/cuda/cuda_differs.c plugin.h $(wildcard abi/ext/*.h) mk/cuda.mk
+$(BUILD)/cuda_differs $(BUILD)/cuda_counts $(BUILD)/cuda_faults: $(BUILD)/%: tests/cuda/%.c plugin.h $(wildcard abi/ext/*.h) mk/cuda.mk
 	@mkdir -p $(@D)
 	$(call say,CC)
 	$(Q)$(CC) $(CFLAGS_ALL) -O1 -g -Wno-missing-field-initializers -o $@ $< -ldl -lm

@@ -24,4 +24,5 @@ elif ! ${CC:-cc} -std=c11 -Wall -Wextra -Werror -isystem "$headers" -isystem /us
     echo "0 passed, 1 failed"
     exit 1
 fi
+export STANDIN_KERNELS=$build/obj/cuda/kernels.fatbin
 STANDIN_BUILD=$build/standin STANDIN_LOG=$build/standin/log LD_LIBRARY_PATH=$build/standin "$build/standin/test"

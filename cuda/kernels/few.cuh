@@ -5,6 +5,7 @@
 #ifndef SLC_FEW_CUH
 #define SLC_FEW_CUH
 
+#include "few_job.h"
 #include "warp.cuh"
 
 /* The greater; the other one where one is NaN. */

@@ -58,21 +58,12 @@ static inline bool slc_wide(const struct sl_rule *rule)
            runs;
 }
 
-/* What the kernels of one thread a row do (few.cuh); slc_few_of of cu_few.c says when. */
-enum {
-    SLC_FEW_NOT,
-    SLC_FEW_F32, /* two of eight, a softmax whose sum cancels, nothing out of the ordinary */
-    SLC_FEW_BF16,
-    SLC_FEW_F32_ALL, /* and topk's outputs beside remap's */
-    SLC_FEW_BF16_ALL,
-    SLC_FEW_8_2, /* at most two of eight */
-    SLC_FEW_16_2,
-    SLC_FEW_16_4,
-    SLC_FEW_CHOICES = 4,
-    SLC_FEW_COLUMNS = 16,
-    SLC_FEW_PLACES = SLC_FEW_COLUMNS + 2, /* ids, and two of no choice */
-    SLC_FEW_THREADS = 128
-};
+/* Shared memory of a block that has bins and the static map of its own (block_bins.cuh). */
+SL_INLINE int32_t slc_block_bytes(const struct slc_map *map)
+{
+    int32_t tables = map->shared > 0 ? 2 : 1;
+    return (map->physical + tables * map->experts) * 4;
+}
 
 /* Shared memory of one warp: x and the rank key of every column, a value of every group. */
 SL_INLINE int32_t slc_warp_bytes(int32_t columns)

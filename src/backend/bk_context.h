@@ -29,8 +29,10 @@ struct sl_text {
 struct sl_bank {
     struct sl_shape shape;
     struct sl_place place; /* on the host */
-    void *place_memory;    /* its tables, then `folded` */
-    int64_t *folded;    /* [E + ranks] counts made under earlier placements: by expert, by rank */
+    void *place_memory;    /* its tables, then `folded` and `kept` */
+    int64_t *folded; /* [E + ranks] counts made under earlier placements: by expert, by rank */
+    int64_t *kept;   /* [E + ranks], then kept_map [P]: what a `set` that fails puts back */
+    int32_t *kept_map;
     uint64_t *counters; /* [P] where the backend counts: on its device */
     int64_t epoch;
     uint64_t map_hash; /* of place.map: one epoch with two maps would misroute without a word */
