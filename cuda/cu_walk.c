@@ -17,7 +17,7 @@ static struct grid grid_of_few(const struct slc_job *job)
 {
     struct grid grid = {(job->rows + SLC_FEW_THREADS - 1) / SLC_FEW_THREADS,
                         SLC_FEW_THREADS / SLC_WARP, 0};
-    while (grid.warps > 1 && (grid.warps / 2) * SLC_WARP >= job->rows)
+    while (grid.warps > 1 && (int64_t)(grid.warps / 2) * SLC_WARP >= job->rows)
         grid.warps /= 2;
     if (grid.blocks == 0 && job->map.calls)
         grid.blocks = 1;

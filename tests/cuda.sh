@@ -98,4 +98,10 @@ done
 out=$(timeout 300 "$build/cuda_faults" "$lib" "${SCHEDULES:-60}" 2>&1)
 grep -A1 '^not ok' <<<"$out"
 add "$(tail -n 1 <<<"$out")"
+
+# What a router of few columns executes on the stand-in.
+$make "$build/cuda_counts" || bad "make cuda_counts"
+out=$("$build/cuda_counts" "$lib" mixtral limits 2>&1)
+grep -E '^(not ok|standin)' <<<"$out"
+add "$(tail -n 1 <<<"$out")"
 finish
