@@ -57,7 +57,7 @@ struct __attribute__((aligned(16))) slc_gate {
 
 struct slc_job {
     struct sl_rule rule;
-    int32_t reserved;
+    int32_t few;            /* SLC_FEW_...: topk and route */
     struct sl_choose_io io; /* valid_rows: where num_valid is absent */
     int64_t rows;
     struct sl_ids num_valid, step, row_base; /* scalars on the device */
@@ -141,6 +141,7 @@ SL_INLINE int32_t slc_warp_bytes(int32_t columns)
 /* All kernels, by the name behind slc_; the four of a gate in this order. */
 #define SLC_KERNEL_LIST(F)                                                                         \
     F(topk) F(remap) F(record) F(route) F(slots) F(topk_wide) F(route_wide)                        \
+    F(topk_few) F(route_few)                                                                       \
     F(topk_limit) F(topk_limit_few) F(route_limit) F(route_limit_few)                              \
     F(topk_soft) F(topk_soft_few) F(route_soft) F(route_soft_few)                                  \
     F(topk_sigmoid) F(topk_sigmoid_few) F(route_sigmoid) F(route_sigmoid_few)
