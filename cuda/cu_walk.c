@@ -4,8 +4,22 @@
 /* Most blocks of a launch. */
 static const int64_t MOST_BLOCKS = 2147483647;
 
+/* One thread a row. */
+static struct slc_grid grid_of_few(const struct slc_job *job)
+{
+    struct slc_grid grid = {(job->rows + SLC_FEW_THREADS - 1) / SLC_FEW_THREADS,
+                            SLC_FEW_THREADS / SLC_WARP, 0};
+    while (grid.warps > 1 && (int64_t)(grid.warps / 2) * SLC_WARP >= job->rows)
+        grid.warps /= 2;
+    if (grid.blocks == 0 && job->map.calls)
+        grid.blocks = 1;
+    return grid;
+}
+
 static struct slc_grid grid_of(const struct slc_job *job, enum slc_kernel kernel)
 {
+    if (kernel == SLC_K_topk_few || kernel == SLC_K_route_few)
+        return grid_of_few(job);
     struct slc_grid grid = {0, SLC_MOST_WARPS, 0};
     bool chooses = kernel == SLC_K_topk || kernel == SLC_K_route;
     int32_t bytes = chooses ? slc_warp_bytes(job->rule.columns) : 0;
@@ -27,17 +41,30 @@ static struct slc_grid grid_of(const struct slc_job *job, enum slc_kernel kernel
     return grid;
 }
 
+/* The kernel that is best for a job, and its grid. */
+static enum slc_kernel best(const struct slc_gpu *gpu, struct slc_job *job, enum slc_kernel kernel,
+                            struct slc_grid *grid)
+{
+    bool routes = kernel == SLC_K_route;
+    if (routes || kernel == SLC_K_topk) {
+        job->few = slc_few_of(job, kernel);
+        if (job->few != SLC_FEW_NOT)
+            kernel = routes ? SLC_K_route_few : SLC_K_topk_few;
+        else if (slc_gate(gpu, job, &kernel, grid))
+            return kernel;
+        else if (slc_wide(&job->rule) && !job->io.forced_ids.data)
+            kernel = routes ? SLC_K_route_wide : SLC_K_topk_wide;
+    }
+    *grid = grid_of(job, kernel);
+    return kernel;
+}
+
 sluice_status slc_launch(sluice_context *context, struct slc_job *job, enum slc_kernel kernel,
                          void *stream)
 {
     const struct slc_gpu *gpu = &slc_of(context)->gpu;
     struct slc_grid grid;
-    if (!slc_gate(gpu, job, &kernel, &grid)) {
-        if (slc_wide(&job->rule) && !job->io.forced_ids.data)
-            kernel =
-                kernel == SLC_K_topk ? SLC_K_topk_wide : kernel == SLC_K_route ? SLC_K_route_wide : kernel;
-        grid = grid_of(job, kernel);
-    }
+    kernel = best(gpu, job, kernel, &grid);
     if (grid.blocks == 0)
         return SLUICE_OK;
     if (grid.blocks > MOST_BLOCKS)

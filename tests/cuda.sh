@@ -104,8 +104,9 @@ done
 
 # What the routing kernels execute, within the limits that are promised (LD_LIBRARY_PATH is the
 # stand-in's by now).
-for outputs in "" all; do
-    out=$("$build/cuda_counts" "$lib" deepseek-v3 qwen3 limits $outputs 2>&1)
+for words in "" "all deepseek-v3 qwen3"; do
+    # shellcheck disable=SC2086  # words
+    out=$("$build/cuda_counts" "$lib" limits $words 2>&1)
     grep -E '^(not ok|standin)' <<<"$out"
     add "$(tail -n 1 <<<"$out")"
 done

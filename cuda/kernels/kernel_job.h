@@ -57,7 +57,7 @@ struct __attribute__((aligned(16))) slc_gate {
 
 struct slc_job {
     struct sl_rule rule;
-    int32_t reserved;
+    int32_t few;            /* SLC_FEW_...: topk and route */
     struct sl_choose_io io; /* valid_rows: where num_valid is absent */
     int64_t rows;
     struct sl_ids num_valid, step, row_base; /* scalars on the device */

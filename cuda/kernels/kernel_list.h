@@ -12,6 +12,8 @@
     F(slots, slc_job)                                                                              \
     F(topk_wide, slc_job)                                                                          \
     F(route_wide, slc_job)                                                                         \
+    F(topk_few, slc_job)                                                                           \
+    F(route_few, slc_job)                                                                          \
     F(topk_limit, slc_job)                                                                         \
     F(topk_limit_few, slc_job)                                                                     \
     F(route_limit, slc_job)                                                                        \

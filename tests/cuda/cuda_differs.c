@@ -210,6 +210,28 @@ static void fill_ids(struct pair *pair, int32_t least, int32_t most)
     push(pair);
 }
 
+/* Few columns, as Mixtral has them and other small routers. */
+static void make_few(sluice_router *r)
+{
+    r->experts = chance(60) ? 8 : 16;
+    r->zero_experts = 0;
+    r->top_k = 1 + below(r->experts / 4);
+    r->score = chance(70) ? SLUICE_SCORE_SOFTMAX : SLUICE_SCORE_SIGMOID;
+    r->bias_use = SLUICE_BIAS_NONE;
+    r->bias_rows = 0;
+    r->groups = r->keep_groups = r->group_mode = r->group_value = 0;
+    r->shared_weight = 0;
+    if (chance(50)) {
+        r->experts = 8;
+        r->top_k = 2;
+        r->score = SLUICE_SCORE_SOFTMAX;
+        r->renorm = 1;
+        r->renorm_eps = r->renorm_floor = 0;
+        r->logit_scale = r->logit_cap = 0;
+        r->shared = chance(70) ? 0 : r->shared;
+    }
+}
+
 static sluice_router draw_router(void)
 {
     static const int32_t SIZES[] = {8, 16, 60, 64, 128, 160, 256, 256, 384, 512};
@@ -252,6 +274,8 @@ static sluice_router draw_router(void)
         if (r.keep_groups * (256 / r.groups) < r.top_k)
             r.keep_groups = r.groups;
     }
+    if (chance(20))
+        make_few(&r);
     return r;
 }
 
@@ -378,9 +402,10 @@ static void run_world(struct world *w)
 {
     const sluice_router *r = &w->router;
     struct pair *in[9] = {NULL}, *out[7] = {NULL};
-    bool gap = chance(w->gate ? 5 : 30);
+    bool plain = w->columns <= 16 && chance(50); /* nothing out of the ordinary is given */
+    bool gap = !plain && chance(w->gate ? 5 : 30);
     int32_t top_k = r->top_k;
-    in[0] = make(any_float(), w->rows, w->columns, gap);
+    in[0] = make(plain && chance(70) ? F32 : any_float(), w->rows, w->columns, gap);
     fill_floats(in[0], chance(20) ? 30 : 2);
     if (r->bias_use) {
         in[1] = make(F32, r->bias_rows ? r->bias_rows : 1, w->columns, false);
@@ -390,7 +415,7 @@ static void run_world(struct world *w)
             fill_ids(in[2], chance(20) ? -1 : 0, 2);
         }
     }
-    if (chance(w->gate ? 3 : 20)) {
+    if (!plain && chance(w->gate ? 3 : 20)) {
         in[3] = make(F32, w->columns, 0, false);
         fill_weights(in[3]);
     }
@@ -399,7 +424,7 @@ static void run_world(struct world *w)
                      r->shared_weight == SLUICE_SHARED_SIGMOID && chance(50) ? 1 : r->shared, gap);
         fill_floats(in[4], 1);
     }
-    if (chance(w->gate ? 3 : 15)) {
+    if (!plain && chance(w->gate ? 3 : 15)) {
         in[5] = make(any_id(), chance(50) ? w->rows : 7, top_k, gap);
         fill_ids(in[5], -1, w->columns);
         if (in[5]->shape[0] != w->rows || chance(50)) {
@@ -407,15 +432,15 @@ static void run_world(struct world *w)
             fill_ids(in[6], -1, (int32_t)in[5]->shape[0]);
         }
     }
-    if (chance(30)) {
+    if (!plain && chance(30)) {
         in[7] = make(U8, w->rows, 0, false);
         fill_ids(in[7], 0, 1);
     }
-    if (chance(30)) {
+    if (!plain && chance(30)) {
         in[8] = make(any_id(), 1, 0, false);
         fill_ids(in[8], 0, (int32_t)w->rows);
     }
-    sluice_dtype ids = any_id();
+    sluice_dtype ids = plain ? I32 : any_id();
     out[0] = make(ids, w->rows, top_k + w->shared, gap);
     out[1] = make(F32, w->rows, top_k + w->shared, gap);
     out[2] = make(ids, w->rows, top_k, gap);
@@ -499,6 +524,7 @@ int main(int argc, char **argv)
         struct world w = {.rows = below(60), .gate = chance(40)};
         w.router = w.gate ? draw_gate() : draw_router();
         w.columns = w.router.experts + w.router.zero_experts;
+        w.rows = w.columns <= 16 && chance(20) ? below(300) : w.rows;
         open_both(&w);
         run_world(&w);
         for (int s = 0; s < 2; s++)
