@@ -5,6 +5,7 @@
 #include "../src/backend/bk_open.h"
 #include "../src/backend/bk_weights.h"
 #include "cu_ext.h"
+#include "cu_mover.h"
 #include "cu_open.h"
 #include "cu_walk.h"
 
@@ -17,25 +18,6 @@ static const void *extension(const char *id)
         {SLUICE_EXT_PLAN, &sl_plan_api},
     };
     return sl_extension_of(id, served, sizeof served / sizeof *served);
-}
-
-/* open refuses the uses that these need. */
-static sluice_status dispatch(sluice_context *context, const sluice_dispatch_args *args)
-{
-    (void)args;
-    sluice_status status = sl_check_context(context);
-    return status ? status
-                  : sl_fail(context, SLUICE_UNSUPPORTED,
-                            "dispatch: the CUDA backend of this version does not do that");
-}
-
-static sluice_status combine(sluice_context *context, const sluice_combine_args *args)
-{
-    (void)args;
-    sluice_status status = sl_check_context(context);
-    return status ? status
-                  : sl_fail(context, SLUICE_UNSUPPORTED,
-                            "combine: the CUDA backend of this version does not do that");
 }
 
 static const sluice_api api = {
@@ -51,8 +33,8 @@ static const sluice_api api = {
     .remap = slc_remap,
     .record = slc_record,
     .get_moe_weights = sl_get_moe_weights,
-    .dispatch = dispatch,
-    .combine = combine,
+    .dispatch = slc_dispatch,
+    .combine = slc_combine,
     .extension = extension,
 };
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "../src/backend/bk_bank.h"
+#include "cu_mover.h"
 
 size_t slc_bank_bytes(const struct sl_shape *shape)
 {
@@ -12,16 +13,20 @@ size_t slc_bank_bytes(const struct sl_shape *shape)
 
 size_t slc_bank_bytes_there(const struct sl_shape *shape)
 {
-    return sl_place_bytes(shape) + slc_bank_bytes(shape);
+    return sl_place_bytes(shape) + slc_bank_bytes(shape) + sizeof(uint64_t);
 }
 
 /* Copies the bank's tables to the device, in the order of `stream`. */
 static slcu_result push(const sluice_context *context, int32_t index, void *stream)
 {
     const struct sl_bank *bank = &context->banks[index];
-    return slc_of(context)->gpu.driver->MemcpyHtoDAsync(
-        slc_address(slc_of(context)->layers[index].memory), bank->place_memory,
-        sl_place_bytes(&bank->shape), stream);
+    const struct slc_layer *own = &slc_of(context)->layers[index];
+    const struct slcu_driver *driver = slc_of(context)->gpu.driver;
+    slcu_result error = driver->MemcpyHtoDAsync(slc_address(own->memory), bank->place_memory,
+                                                sl_place_bytes(&bank->shape), stream);
+    return error ? error
+                 : driver->MemcpyHtoDAsync(slc_address(own->map), &bank->map_hash,
+                                           sizeof bank->map_hash, stream);
 }
 
 static slcu_result clear(sluice_context *context, int32_t index, void *stream)
@@ -40,6 +45,7 @@ bool slc_bank_open(sluice_context *context, int32_t index, slcu_result *error)
     if (!own->landing || !own->memory)
         return false;
     bank->counters = (uint64_t *)(void *)((char *)own->memory + sl_place_bytes(&bank->shape));
+    own->map = bank->counters + bank->shape.physical;
     sl_place_bind(&own->at, &bank->shape, own->memory);
     *error = clear(context, index, NULL);
     return !*error;
@@ -90,6 +96,8 @@ slcu_result slc_tables_renew(sluice_context *context, int32_t bank, void *stream
         error =
             driver->MemcpyHtoDAsync(slc_address(slc_of(context)->living_there), living,
                                     ((size_t)context->living_count + 1) * sizeof *living, stream);
+    if (!error && bank == -1)
+        error = slc_mover_renew(context, stream);
     return error ? error : driver->StreamSynchronize(stream);
 }
 

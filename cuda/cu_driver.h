@@ -5,7 +5,7 @@
 
 #include "../plugin.h"
 #include "cu_types.h"
-#include "kernels/kernel_job.h"
+#include "kernels/kernel_list.h"
 
 /* The driver's entry points, opened once for the process; NULL with the reason in `text` where
  * there is no driver, it lacks one, or cuInit fails. [any thread] */
@@ -13,6 +13,9 @@ const struct slcu_driver *slc_driver(char *text, size_t text_size);
 
 /* The name of an error; never NULL. */
 const char *slc_error_name(const struct slcu_driver *driver, slcu_result error);
+
+/* Bytes of shared memory that a block may have on every device without asking for more. */
+enum { SLC_MOST_SHARED = 48 * 1024 };
 
 /* A device in use: its primary context, retained, and the kernels loaded into it. */
 struct slc_gpu {

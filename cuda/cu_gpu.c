@@ -7,7 +7,7 @@
 extern const unsigned char slc_fatbin[]; /* cu_fatbin.S */
 
 static const char *const NAMES[SLC_KERNELS] = {
-#define NAME(name_) "slc_" #name_,
+#define NAME(name_, job_) "slc_" #name_,
     SLC_KERNEL_LIST(NAME)
 #undef NAME
 };

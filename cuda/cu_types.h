@@ -28,9 +28,9 @@ enum {
     SLCU_STREAM_CAPTURE_IMPLICIT = 906,
     SLCU_STREAM_NON_BLOCKING = 1,
     SLCU_CAPTURE_MODE_THREAD_LOCAL = 1,
-    SLCU_MULTIPROCESSOR_COUNT = 16,
     SLCU_HOST_PORTABLE = 1,
     SLCU_EVENT_DISABLE_TIMING = 2,
+    SLCU_MULTIPROCESSOR_COUNT = 16,
     SLCU_COMPUTE_CAPABILITY_MAJOR = 75,
     SLCU_COMPUTE_CAPABILITY_MINOR = 76
 };
@@ -68,6 +68,7 @@ enum {
       (slcu_address to, unsigned char value, size_t bytes, slcu_stream stream))                    \
     F(StreamCreate, 2000, (slcu_stream * stream, unsigned int flags))                              \
     F(StreamDestroy, 4000, (slcu_stream stream))                                                   \
+    F(StreamQuery, 2000, (slcu_stream stream))                                                     \
     F(StreamSynchronize, 2000, (slcu_stream stream))                                               \
     F(StreamIsCapturing, 10000, (slcu_stream stream, unsigned int *status))                        \
     F(StreamBeginCapture, 10010, (slcu_stream stream, unsigned int mode))                          \

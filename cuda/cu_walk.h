@@ -22,9 +22,6 @@ int32_t slc_few_of(const struct slc_job *job, enum slc_kernel kernel);
 sluice_status slc_launch(sluice_context *context, struct slc_job *job, enum slc_kernel kernel,
                          void *stream);
 
-/* Shared memory that a block may have without asking for more. */
-enum { SLC_MOST_SHARED = 48 * 1024 };
-
 struct slc_grid {
     int64_t blocks;
     int32_t warps, shared_bytes;

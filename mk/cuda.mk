@@ -56,3 +56,27 @@ $(BUILD)/cuda_differs $(BUILD)/cuda_counts $(BUILD)/cuda_faults: $(BUILD)/%: tes
 	@mkdir -p $(@D)
 	$(call say,CC)
 	$(Q)$(CC) $(CFLAGS_ALL) -O1 -g -Wno-missing-field-initializers -o $@ $< -ldl -lm
+
+# With ranks as threads.
+$(BUILD)/cuda_moves $(BUILD)/cuda_lost: $(BUILD)/%: tests/cuda/%.c src/comm/comm_threads.c \
+    src/comm/comm_threads.h plugin.h $(wildcard abi/ext/*.h) mk/cuda.mk
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(CFLAGS_ALL) -O1 -g -Wno-missing-field-initializers -o $@ $(filter %.c,$^) -ldl -pthread
+
+# What the kernels execute on the stand-in, and what ptxas makes of them.
+.PHONY: bench-cuda
+bench-cuda: $(if $(NVCC),cuda standin $(BUILD)/cuda_counts)
+	$(if $(NVCC),@python3 tests/bench_cuda.py '$(BUILD)' '$(NVCC)' '$(BUILD)/bench.json',\
+	    @echo 'no nvcc: the CUDA kernels are not counted')
+
+# The peers' gates on the same stand-in. PEERS: the folder of their packages, unpacked.
+PEERS ?= $(BUILD)/peers
+.PHONY: bench-peers
+bench-peers: $(if $(NVCC),cuda standin $(BUILD)/cuda_counts)
+	$(if $(NVCC),@python3 tests/bench_peers.py '$(BUILD)' '$(NVCC)' '$(PEERS)',\
+	    @echo 'no nvcc: the peers are not compiled')
+
+.PHONY: test-gpu
+test-gpu:
+	@BUILD='$(BUILD)' CC='$(CC)' CXX='$(CXX)' bash tests/gpu.sh

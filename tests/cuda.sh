@@ -7,6 +7,7 @@ set -u
 cd "$(dirname "$0")/.." || exit 1
 build=${BUILD:-build}
 rows=${ROWS:-3000}
+patience=${CT_PATIENCE:-1} # CT_PATIENCE: deadlines are that many times longer
 mkdir -p "$build/log"
 lib=$build/libsluice_cuda.so
 passed=0 failed=0 skipped=0
@@ -43,7 +44,7 @@ if [ ! -f "$lib" ]; then
     finish
 fi
 $make -j2 lib tool hostgpu standin "$build/sluice-conform" "$build/cuda_differs" \
-    "$build/cuda_counts" "$build/cuda_faults" || bad "make"
+    "$build/cuda_counts" "$build/cuda_moves" "$build/cuda_faults" "$build/cuda_lost" || bad "make"
 
 add "$(bash tests/symbols.sh "$lib" | tee "$build/log/cuda-symbols.log" | tail -n 1)"
 
@@ -65,7 +66,7 @@ else
 fi
 
 # No kernel keeps anything in local memory, on any architecture.
-nvcc=$(make -s --no-print-directory -f - <<<"include Makefile
+nvcc=$(make -s --no-print-directory BUILD="$build" -f - <<<"include Makefile
 print-nvcc:; @echo \$(NVCC) \$(foreach a,\$(CUDA_ARCHS),-gencode arch=compute_\$a,code=sm_\$a)" print-nvcc)
 # shellcheck disable=SC2086  # words
 used=$($nvcc --fmad=false -fatbin -Xptxas -v -I. -o /dev/null "$build/obj/cuda/kernels.cu" 2>&1)
@@ -83,12 +84,13 @@ for driver in hostgpu standin; do
     log=$build/log/cuda-conform-$driver.log
     export LD_LIBRARY_PATH=$build/$driver STANDIN_LOG=$build/log/cuda-$driver-reports.log
     rm -f "$STANDIN_LOG"
-    timeout 600 "$build/sluice-conform" --timeout 60 "$lib" >"$log" 2>&1
+    timeout $((600 * patience)) "$build/sluice-conform" --timeout $((60 * patience)) "$lib" \
+        >"$log" 2>&1
     grep '^FAIL' "$log"
     add "$(tail -n 1 "$log")"
     # On 132 multiprocessors so few rows are one a warp, on 2 they are several.
     for processors in 132 2; do
-        out=$(STANDIN_PROCESSORS=$processors timeout 300 "$build/cuda_differs" \
+        out=$(STANDIN_PROCESSORS=$processors timeout $((300 * patience)) "$build/cuda_differs" \
             "$build/libsluice_cpu.so" "$lib" $((rows / 2)) $processors 2>&1)
         grep -E '^(not ok|standin)' <<<"$out"
         add "$(tail -n 1 <<<"$out")"
@@ -108,14 +110,29 @@ for words in "" "all deepseek-v3 qwen3"; do
     grep -E '^(not ok|standin)' <<<"$out"
     add "$(tail -n 1 <<<"$out")"
 done
-# A driver that fails: LD_LIBRARY_PATH is the stand-in's.
-out=$(timeout 300 "$build/cuda_faults" "$lib" "${SCHEDULES:-60}" 2>&1)
-grep -A1 '^not ok' <<<"$out"
-add "$(tail -n 1 <<<"$out")"
 
-# What a router of few columns executes on the stand-in.
-$make "$build/cuda_counts" || bad "make cuda_counts"
-out=$("$build/cuda_counts" "$lib" mixtral limits 2>&1)
+# Rows that move between ranks: beside the CPU backend.
+out=$(timeout $((300 * patience)) "$build/cuda_moves" "$build/libsluice_cpu.so" "$lib" \
+    "${SCENES:-60}" 2>&1)
 grep -E '^(not ok|standin)' <<<"$out"
 add "$(tail -n 1 <<<"$out")"
+if [ -s "$STANDIN_LOG" ]; then
+    bad "the stand-in reports: $(head -n 3 "$STANDIN_LOG")"
+else
+    ok
+fi
+
+# Layers served through the whole of it, as far as the backend does.
+served=$(timeout $((300 * patience)) "$build/sluice" replay --plugin "$lib" --standin \
+    --model deepseek-v2-lite --layers 2 --ranks 4 --tokens 16 --redundant 8 2>&1 | tail -n 1)
+case $served in OK:*) ok ;; *) bad "replay: $served" ;; esac
+
+# A driver that fails; an NCCL that does, and ranks that are lost. What ranks do not agree on then
+# is reported, as it should be.
+export STANDIN_LOG=/dev/null
+for faults in cuda_faults cuda_lost; do
+    out=$(timeout $((300 * patience)) "$build/$faults" "$lib" "${SCHEDULES:-40}" 2>&1)
+    grep -A1 '^not ok' <<<"$out"
+    add "$(tail -n 1 <<<"$out")"
+done
 finish

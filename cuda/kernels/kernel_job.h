@@ -141,23 +141,4 @@ SL_INLINE int32_t slc_warp_bytes(int32_t columns)
     return columns * 8 + SL_MAX_GROUPS * 4;
 }
 
-/* All kernels, by the name behind slc_; the four of a gate in this order. */
-/* clang-format off */
-#define SLC_KERNEL_LIST(F)                                                                         \
-    F(topk) F(remap) F(record) F(route) F(slots) F(topk_wide) F(route_wide)                        \
-    F(topk_few) F(route_few)                                                                       \
-    F(topk_limit) F(topk_limit_few) F(route_limit) F(route_limit_few)                              \
-    F(topk_soft) F(topk_soft_few) F(route_soft) F(route_soft_few)                                  \
-    F(topk_sigmoid) F(topk_sigmoid_few) F(route_sigmoid) F(route_sigmoid_few)                      \
-    F(topk_soft_256) F(topk_soft_256_few) F(route_soft_256) F(route_soft_256_few)                  \
-    F(topk_sigmoid_256) F(topk_sigmoid_256_few) F(route_sigmoid_256) F(route_sigmoid_256_few)
-
-enum slc_kernel {
-#define SLC_KERNEL(name_) SLC_K_##name_,
-    SLC_KERNEL_LIST(SLC_KERNEL)
-#undef SLC_KERNEL
-    SLC_KERNELS
-};
-/* clang-format on */
-
 #endif

@@ -85,6 +85,10 @@ struct sl_backend {
      * context->tally has all. */
     sluice_status (*read_tally)(sluice_context *context, sluice_stats *stats);
     sluice_status (*zero_tally)(sluice_context *context);
+    /* Takes faults that the device has told of since into context->fault. May be NULL. [any thread] */
+    void (*heed)(sluice_context *context);
+    /* Ends exchanges of its own, now and until `renew` of all. May be NULL. [any thread] */
+    void (*cancel)(sluice_context *context);
 };
 
 struct sluice_context {
@@ -112,6 +116,7 @@ struct sluice_context {
     struct sl_exchange *exchange;       /* NULL without a use that exchanges */
     struct sl_windows windows;
     struct sl_window_sum window_sum;
+    struct sl_asks asks;
     struct sl_tally tally;
     const unsigned char *fork_page; /* zero in a child after fork */
 

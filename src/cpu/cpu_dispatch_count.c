@@ -13,22 +13,6 @@ static void reject(struct sl_dispatch *call, uint64_t count)
                                   memory_order_relaxed);
 }
 
-void sl_dispatch_overflow(struct sl_dispatch *call, int32_t capacity, int32_t rank, int64_t had,
-                          int64_t needed)
-{
-    if (call->overflow.kind != SLUICE_FAULT_NONE)
-        return;
-    call->overflow = (sluice_fault){.struct_size = sizeof call->overflow,
-                                    .kind = SLUICE_FAULT_OVERFLOW,
-                                    .op = SLUICE_OP_DISPATCH,
-                                    .layer = call->args->layer,
-                                    .lane = call->args->lane,
-                                    .rank = rank,
-                                    .capacity = capacity,
-                                    .had = had,
-                                    .needed = SL_MUTANT(overflow_needs_unknown) ? had : needed};
-}
-
 /* Returns how many ids were rejected. */
 static uint64_t begin_lane(struct sl_dispatch *call)
 {
@@ -125,7 +109,7 @@ static void lay_out(struct sl_dispatch *call)
 static void put_counts(const struct sl_dispatch *call)
 {
     const struct sl_rows *rows = &call->lane->rows;
-    if (call->args->row_count)
+    if (!call->fixed)
         *call->args->row_count = rows->total;
     struct sl_ids counts = sl_ids_of(&call->slot_counts), starts = sl_ids_of(&call->slot_starts);
     for (int32_t slot = 0; call->args->slot_counts && slot < rows->local; slot++)

@@ -6,10 +6,10 @@
  *   - before the failure every call succeeds;
  *   - the call in which the driver failed gives a status other than OK, and a text that names the
  *     driver's error, or the memory that was missing;
- *   - a failure at once changed nothing: the same call again succeeds, and counters are those of the
- *     calls that succeeded;
- *   - a late one is told by the next call that waits, and by each call from then on that reaches the
- *     device;
+ *   - a failure at once changed nothing: the same call again succeeds, and counters are those of
+ *     the calls that succeeded;
+ *   - a late one is told by the next call that waits, and by each call from then on that reaches
+ *     the device;
  *   - the context closes, and nothing hangs. */
 #include <dlfcn.h>
 #include <signal.h>

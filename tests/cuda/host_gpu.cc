@@ -14,17 +14,24 @@
 
 #include "../../cuda/cu_types.h"
 #include "../../cuda/kernels/kernel_job.h"
+#include "../../cuda/kernels/kernel_list.h"
+#include "../../cuda/kernels/move_job.h"
 
 host_index threadIdx, blockIdx, blockDim, gridDim;
 alignas(64) unsigned char slc_shared[64 * 1024];
 
 extern "C" {
-#define KERNEL(name_) void slc_##name_(const struct slc_job job);
+#define KERNEL(name_, job_) void slc_##name_(const struct job_ job);
 SLC_KERNEL_LIST(KERNEL)
 #undef KERNEL
 }
 
-typedef void kernel_fn(const struct slc_job);
+/* A kernel takes one struct of some type. */
+typedef void kernel_fn(const void *);
+template <class T, void kernel(const T)> static void call(const void *job)
+{
+    kernel(*static_cast<const T *>(job));
+}
 
 /* ------------------------------------------------------------------------------------- fibers */
 
@@ -50,7 +57,7 @@ static int threads, current, ended, block_arrived;
 static unsigned block_turn;
 static jmp_buf scheduler;
 static kernel_fn *running;
-static const slc_job *running_job;
+static const void *running_job;
 
 static void fail(const char *text, const char *what)
 {
@@ -96,7 +103,7 @@ void host_meet_block()
 
 static void begin()
 {
-    running(*running_job);
+    running(running_job);
     fibers[current].done = true;
     ended++;
     _longjmp(scheduler, 1);
@@ -137,7 +144,7 @@ static void run_block()
     _longjmp(fibers[current].at, 1);
 }
 
-static void run(kernel_fn *kernel, const slc_job *job, unsigned blocks, unsigned block)
+static void run(kernel_fn *kernel, const void *job, unsigned blocks, unsigned block)
 {
     if (!stacks)
         stacks = static_cast<unsigned char *>(std::malloc((size_t)MOST_THREADS * STACK));
@@ -170,11 +177,12 @@ struct CUevent_st {
 struct CUfunc_st {
     const char *name;
     kernel_fn *kernel;
+    size_t bytes; /* of its struct */
 };
 
 static std::mutex lock;
 static CUfunc_st kernels[] = {
-#define KERNEL(name_) {"slc_" #name_, slc_##name_},
+#define KERNEL(name_, job_) {"slc_" #name_, call<job_, slc_##name_>, sizeof(job_)},
     SLC_KERNEL_LIST(KERNEL)
 #undef KERNEL
 };
@@ -274,9 +282,9 @@ CALL cuLaunchKernel(slcu_function function, unsigned grid, unsigned, unsigned, u
 {
     if (block == 0 || block > MOST_THREADS || block % 32 || grid == 0 || bytes > 48 * 1024)
         return 1;
-    slc_job job;
-    std::memcpy(&job, params[0], sizeof job);
-    return work(stream, [=] { run(function->kernel, &job, grid, block); });
+    const char *job = static_cast<const char *>(params[0]);
+    std::vector<char> copy(job, job + function->bytes);
+    return work(stream, [=] { run(function->kernel, copy.data(), grid, block); });
 }
 CALL cuMemAlloc(slcu_address *address, size_t bytes)
 {
@@ -331,6 +339,10 @@ CALL cuStreamDestroy(slcu_stream stream)
 {
     delete stream;
     return SLCU_SUCCESS;
+}
+CALL cuStreamQuery(slcu_stream stream)
+{
+    return stream && stream->capturing ? SLCU_STREAM_CAPTURE_UNSUPPORTED : SLCU_SUCCESS;
 }
 CALL cuStreamSynchronize(slcu_stream stream)
 {

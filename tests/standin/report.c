@@ -97,7 +97,10 @@ DRV_API const char *standin_message(void)
 
 DRV_API uint64_t standin_violations(void)
 {
-    return violations;
+    (void)pthread_mutex_lock(&lock);
+    uint64_t count = violations;
+    (void)pthread_mutex_unlock(&lock);
+    return count;
 }
 
 void standin_clear(void)

@@ -73,13 +73,18 @@ ncclResult_t team_begin_without_blocking(struct member *m)
 }
 
 /* Threads see a report that is awaited; another process's they do not. */
-static void *abort_soon(void *arg)
+void team_pause(const struct member *m)
 {
     const struct timespec pause = {0, 5000000};
-    const struct member *m = arg;
     int most = m->awaits_report ? 4000 : 10;
     for (int i = 0; i < most && !(m->awaits_report && m->f->standin_violations()); i++)
         (void)nanosleep(&pause, NULL);
+}
+
+static void *abort_soon(void *arg)
+{
+    const struct member *m = arg;
+    team_pause(m);
     return m->f->ncclCommAbort(m->comm) ? arg : NULL;
 }
 

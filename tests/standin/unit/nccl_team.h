@@ -67,6 +67,7 @@ extern const struct team_entry team_bodies[];
     F(other_count, false)                                                                          \
     F(other_class, false)                                                                          \
     F(leaves, false)                                                                               \
+    F(two_orders, false)                                                                           \
     F(lost, false)                                                                                 \
     F(wrong_address, false)                                                                        \
     F(fault_data, false)                                                                           \
@@ -107,8 +108,9 @@ void team_expect(struct member *m, drv_address at, const void *want, uint64_t by
 ncclResult_t team_begin_without_blocking(struct member *m);
 /* Asks until what was asked of the communicator is no longer in progress. */
 ncclResult_t team_settle(struct member *m);
-/* Waits for the stream while another thread aborts the communicator, 50 ms from now or after a
- * report. */
+/* 50 ms, or until something is reported. */
+void team_pause(const struct member *m);
+/* Waits for the stream while another thread aborts the communicator after that pause. */
 void team_abort_beside(struct member *m);
 /* The same while it finalizes; what that gave. */
 ncclResult_t team_finalize_beside(struct member *m);
