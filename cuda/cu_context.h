@@ -19,10 +19,13 @@ struct slc_context {
     sluice_context shared;
     struct slc_gpu gpu;
     /* One piece of device memory: rejected [SLUICE_OP_COUNT], dead, calls and done [layers],
-     * living_ranks [ranks]. */
+     * how many ranks live and their ids [1 + ranks]. */
     void *there;
     uint64_t *rejected, *dead;
     int32_t *living_there;
+    /* cu_land.c: of windows of load */
+    uint64_t *landing; /* pinned: [P] of every bank */
+    slcu_event landed;
     struct slc_layer layers[];
 };
 

@@ -4,19 +4,22 @@
 
 #include "../src/backend/bk_bank.h"
 #include "../src/backend/bk_config.h"
+#include "../src/backend/bk_lane.h"
 #include "../src/backend/bk_open.h"
 #include "cu_bank.h"
+#include "cu_land.h"
 
 /* The context's own device memory: see slc_context. */
 static size_t bytes_there(const sluice_context *context)
 {
     return (SLUICE_OP_COUNT + 1 + 2 * (size_t)context->layer_count) * sizeof(uint64_t) +
-           (size_t)context->ranks * sizeof(int32_t);
+           ((size_t)context->ranks + 1) * sizeof(int32_t);
 }
 
 static void add_needs(const sluice_context *context, sluice_needs *needs)
 {
     needs->device_bytes = bytes_there(context);
+    needs->pinned_bytes += slc_land_bytes(context);
     for (int32_t i = 0; i < context->layer_count; i++) {
         if (context->layers[i].bank_index != i)
             continue;
@@ -44,31 +47,43 @@ static bool start_there(sluice_context *context, slcu_result *error)
         own->layers[i].done = (uint32_t *)(void *)(own->layers[i].calls + 1);
     }
     *error = driver->MemsetD8Async(slc_address(own->there), 0, bytes, NULL);
-    if (!*error)
-        *error = driver->MemcpyHtoDAsync(slc_address(own->living_there), context->living,
-                                         (size_t)context->living_count * sizeof(int32_t), NULL);
     return !*error;
 }
 
 /* All that lies on the device; its context is entered. */
 static bool start_device(sluice_context *context, slcu_result *error)
 {
-    if (!start_there(context, error))
+    if (!start_there(context, error) || !slc_land_open(context, error))
         return false;
     for (int32_t i = 0; i < context->layer_count; i++)
         if (context->layers[i].bank_index == i && !slc_bank_open(context, i, error))
             return false;
-    *error = slc_of(context)->gpu.driver->StreamSynchronize(NULL);
+    *error = slc_tables_renew(context, -1, NULL);
     return !*error;
+}
+
+static sluice_status start_exchange(sluice_context *context, const sluice_config *config,
+                                    const struct sl_text *text)
+{
+    if (!context->exchange)
+        return SLUICE_OK;
+    if (config->flags & SLUICE_OPEN_JOIN) {
+        sl_exchange_hold(context);
+        return SLUICE_OK;
+    }
+    return sl_exchange_agree(context, config, text->data, text->size);
 }
 
 static sluice_status start(sluice_context *context, const sluice_config *config,
                            const struct sl_text *text, sluice_needs *needs, bool query)
 {
     struct slc_gpu *gpu = &slc_of(context)->gpu;
-    (void)config;
     add_needs(context, needs);
-    sluice_status status = slc_gpu_open(gpu, context->device.id, text->data, text->size);
+    sluice_status status =
+        context->exchanges ? sl_exchange_open(context, config, text, needs) : SLUICE_OK;
+    if (status)
+        return status;
+    status = slc_gpu_open(gpu, context->device.id, text->data, text->size);
     if (status || query)
         return status;
     bool whole = sl_banks_open(context);
@@ -77,7 +92,7 @@ static sluice_status start(sluice_context *context, const sluice_config *config,
     if (!error)
         slc_gpu_leave(gpu);
     if (whole)
-        return SLUICE_OK;
+        return start_exchange(context, config, text);
     if (error)
         return sl_text_fail(text, SLUICE_DEVICE, "preparing the device failed: %s",
                             slc_error_name(gpu->driver, error));
@@ -89,12 +104,14 @@ static sluice_status start(sluice_context *context, const sluice_config *config,
 static void stop(sluice_context *context)
 {
     struct slc_context *own = slc_of(context);
+    sl_exchange_close(context);
     if (!own->gpu.context)
         return;
     bool entered = slc_gpu_enter(&own->gpu) == SLCU_SUCCESS;
     for (int32_t i = 0; context->banks && i < context->layer_count; i++)
         slc_bank_close(context, i);
     slc_free_there(context, own->there, bytes_there(context));
+    slc_land_close(context);
     if (entered)
         slc_gpu_leave(&own->gpu);
     slc_gpu_close(&own->gpu);
@@ -109,6 +126,8 @@ static const struct sl_backend backend = {
     .stop = stop,
     .read = slc_bank_read,
     .zero = slc_bank_zero,
+    .land = slc_land,
+    .landed = slc_landed,
     .renew = slc_bank_renew,
     .read_tally = slc_read_tally,
     .zero_tally = slc_zero_tally,

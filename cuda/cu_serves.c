@@ -10,7 +10,6 @@ sluice_status slc_serves(const struct sl_text *text, const sluice_config *config
     } USES[] = {{SLUICE_USE_EXACT, "EXACT"},
                 {SLUICE_USE_FIXED, "FIXED"},
                 {SLUICE_USE_BALANCE_NOW, "BALANCE_NOW"},
-                {SLUICE_USE_SUMMED_LOAD, "SUMMED_LOAD"},
                 {SLUICE_USE_MIGRATE, "MIGRATE"}};
     for (size_t i = 0; i < sizeof USES / sizeof *USES; i++)
         if (config->uses & USES[i].use)
@@ -18,10 +17,6 @@ sluice_status slc_serves(const struct sl_text *text, const sluice_config *config
                                 "config.uses has %s: the CUDA backend of this version does not "
                                 "do that",
                                 USES[i].name);
-    if (config->flags & SLUICE_OPEN_JOIN)
-        return sl_text_fail(text, SLUICE_UNSUPPORTED,
-                            "config.flags has JOIN: the CUDA backend of this version does not "
-                            "serve sluice.ranks/1");
     if (config->copy_policy == SLUICE_COPY_BALANCED)
         return sl_text_fail(text, SLUICE_UNSUPPORTED,
                             "config.copy_policy is BALANCED: the CUDA backend of this version "

@@ -15,6 +15,7 @@ typedef struct CUctx_st *slcu_context;
 typedef struct CUmod_st *slcu_module;
 typedef struct CUfunc_st *slcu_function;
 typedef struct CUstream_st *slcu_stream;
+typedef struct CUevent_st *slcu_event;
 typedef struct CUgraph_st *slcu_graph;
 typedef struct CUgraphExec_st *slcu_graph_exec;
 
@@ -22,10 +23,13 @@ enum {
     SLCU_SUCCESS = 0,
     SLCU_OUT_OF_MEMORY = 2,
     SLCU_NO_DEVICE = 100,
+    SLCU_NOT_READY = 600,
     SLCU_STREAM_CAPTURE_UNSUPPORTED = 900,
     SLCU_STREAM_CAPTURE_IMPLICIT = 906,
     SLCU_STREAM_NON_BLOCKING = 1,
     SLCU_CAPTURE_MODE_THREAD_LOCAL = 1,
+    SLCU_HOST_PORTABLE = 1,
+    SLCU_EVENT_DISABLE_TIMING = 2,
     SLCU_COMPUTE_CAPABILITY_MAJOR = 75,
     SLCU_COMPUTE_CAPABILITY_MINOR = 76
 };
@@ -51,6 +55,8 @@ enum {
        unsigned int shared_bytes, slcu_stream stream, void **params, void **extra))                \
     F(MemAlloc, 3020, (slcu_address * address, size_t bytes))                                      \
     F(MemFree, 3020, (slcu_address address))                                                       \
+    F(MemHostAlloc, 2020, (void **data, size_t bytes, unsigned int flags))                         \
+    F(MemFreeHost, 2000, (void *data))                                                             \
     F(MemcpyAsync, 4000, (slcu_address to, slcu_address from, size_t bytes, slcu_stream stream))   \
     F(MemcpyHtoDAsync, 3020,                                                                       \
       (slcu_address to, const void *from, size_t bytes, slcu_stream stream))                       \
@@ -65,6 +71,11 @@ enum {
     F(StreamIsCapturing, 10000, (slcu_stream stream, unsigned int *status))                        \
     F(StreamBeginCapture, 10010, (slcu_stream stream, unsigned int mode))                          \
     F(StreamEndCapture, 10000, (slcu_stream stream, slcu_graph * graph))                           \
+    F(EventCreate, 2000, (slcu_event * event, unsigned int flags))                                 \
+    F(EventRecord, 2000, (slcu_event event, slcu_stream stream))                                   \
+    F(EventQuery, 2000, (slcu_event event))                                                        \
+    F(EventSynchronize, 2000, (slcu_event event))                                                  \
+    F(EventDestroy, 4000, (slcu_event event))                                                      \
     F(GraphInstantiateWithFlags, 11040,                                                            \
       (slcu_graph_exec * exec, slcu_graph graph, unsigned long long flags))                        \
     F(GraphLaunch, 10000, (slcu_graph_exec exec, slcu_stream stream))                              \

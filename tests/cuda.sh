@@ -7,6 +7,7 @@ set -u
 cd "$(dirname "$0")/.." || exit 1
 build=${BUILD:-build}
 rows=${ROWS:-3000}
+mkdir -p "$build/log"
 lib=$build/libsluice_cuda.so
 passed=0 failed=0 skipped=0
 ok() { passed=$((passed + 1)); }

@@ -17,14 +17,14 @@ struct slc_floats {
 struct slc_map {
     const int32_t *start, *copies;       /* of living copies: [E+2], [P+1] */
     const int32_t *chosen, *chosen_slot; /* [E+1] */
-    const int32_t *living_ranks;         /* [living] */
-    int64_t *calls;                      /* RANDOM: calls executed of this layer; a launch adds 1 */
-    uint32_t *done;                      /* RANDOM: blocks of a launch that have ended */
+    const int32_t *living; /* how many ranks live, then their ids: a graph may outlive them */
+    int64_t *calls;        /* RANDOM: calls executed of this layer; a launch adds 1 */
+    uint32_t *done;        /* RANDOM: blocks of a launch that have ended */
     uint64_t seed;
     int64_t step, row_base; /* where the tensors are absent */
     float shared_constant, shared_divisor;
     int32_t experts, slots, local, shared; /* E, N, L, F as slots */
-    int32_t rank, ranks, living, physical; /* W, P */
+    int32_t rank, ranks, physical;         /* W, P */
     int32_t random, by_row, layer;
     int32_t step_given; /* 1: by the tensor or `step`; 0: calls are counted */
 };

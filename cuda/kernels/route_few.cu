@@ -127,7 +127,7 @@ SLC_DEVICE void slc_few_share(const struct slc_job *job, const struct slc_call *
     const struct slc_map *map = &job->map;
     int32_t home = map->rank, top_k = job->rule.top_k;
     if (map->by_row)
-        home = map->living_ranks[slc_modulo(call->row_base + (uint64_t)t, (uint32_t)map->living)];
+        home = map->living[1 + slc_modulo(call->row_base + (uint64_t)t, (uint32_t)map->living[0])];
     for (int32_t j = 0; j < map->shared; j++) {
         if (job->dispatch_ids.data)
             slc_put_id(&job->dispatch_ids, t, top_k + j,
