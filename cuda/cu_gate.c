@@ -12,11 +12,16 @@ static bool aligned(const void *data, int64_t row_bytes, int64_t load)
 /* The first kernel of the gate that suits; SLC_KERNELS: none. */
 static enum slc_kernel gate_of(const struct sl_rule *rule, const struct slc_gate_size **size)
 {
-    *size = &SLC_SMALL_SIZE;
-    if (slc_small_soft(rule))
+    *size = &SLC_128_SIZE;
+    if (slc_whole_soft(rule, *size))
         return SLC_K_topk_soft;
-    if (slc_small_sigmoid(rule))
+    if (slc_whole_sigmoid(rule, *size))
         return SLC_K_topk_sigmoid;
+    *size = &SLC_256_SIZE;
+    if (slc_whole_soft(rule, *size))
+        return SLC_K_topk_soft_256;
+    if (slc_whole_sigmoid(rule, *size))
+        return SLC_K_topk_sigmoid_256;
     *size = &SLC_LIMIT_SIZE;
     return slc_limited(rule) ? SLC_K_topk_limit : SLC_KERNELS;
 }

@@ -114,9 +114,9 @@ SLC_DEVICE float slc_min_nan(float a, float b)
 
 /* sl_sigmoid of any x but NaN. From 18 up it is 1, so the caller, who needs the least anyway, gives
  * 18 at most. Signs are turned so that x is never negated, as rounding is symmetric; the rounder's
- * low bits make half of exp(-x)'s power of two, which is always a normal number, and fma goes to inf
- * where 1 + exp(-x) does. In PTX because the compiler moves each constant to a register first, and a
- * float to an integer and back around the shift. */
+ * low bits make half of exp(-x)'s power of two, which is always a normal number, and fma goes to
+ * inf where 1 + exp(-x) does. In PTX because the compiler moves each constant to a register first,
+ * and a float to an integer and back around the shift. */
 #define SLC_POWER_ROUNDER (SL_ROUNDER + 126.0f)
 #if defined(__CUDACC__)
 #define SLC_IS(value_, bits_) static_assert(__builtin_bit_cast(uint32_t, value_) == bits_, "")
@@ -173,8 +173,9 @@ SLC_DEVICE float slc_sigmoid(float x)
 }
 #endif
 
-/* sl_exp of an x that is not above 0; NaN gives 0. The rounder's low bits make the power of two, times
- * 2^64, so that the first product is exact; the second rounds where the result is not normal. */
+/* sl_exp of an x that is not above 0; NaN gives 0. The rounder's low bits make the power of two,
+ * times 2^64, so that the first product is exact; the second rounds where the result is not normal.
+ */
 #if defined(__CUDACC__)
 SLC_DEVICE float slc_exp_below(float x)
 {
@@ -278,10 +279,10 @@ SLC_DEVICE int32_t slc_merged(int32_t mask, int32_t a, int32_t b)
 #endif
 }
 
-/* Byte k of eight, each below 128; `selector` is slc_byte_selector of k. */
+/* Byte k of eight by slc_byte_selector of k; from 128 up with ones before it. */
 SLC_DEVICE uint32_t slc_byte_selector(uint32_t k)
 {
-    return k * 0x1111U + 0x8880U; /* the others are its sign, which is 0 */
+    return k * 0x1111U + 0x8880U; /* its sign in the others */
 }
 
 SLC_DEVICE uint32_t slc_byte(uint32_t low, uint32_t high, uint32_t selector)
@@ -291,7 +292,8 @@ SLC_DEVICE uint32_t slc_byte(uint32_t low, uint32_t high, uint32_t selector)
     asm("prmt.b32 %0, %1, %2, %3;" : "=r"(byte) : "r"(low), "r"(high), "r"(selector));
     return byte;
 #else
-    return (selector & 4 ? high : low) >> (selector % 4 * 8) & 0xFF;
+    uint32_t byte = (selector & 4 ? high : low) >> (selector % 4 * 8) & 0xFF;
+    return byte < 128 ? byte : byte | 0xFFFFFF00U;
 #endif
 }
 

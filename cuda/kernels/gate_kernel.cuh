@@ -2,6 +2,7 @@
  * The kernels around a gate: a struct of what a lane keeps from row to row, with
  *     ROOM     most columns, and most experts
  *     EACH     neighbouring columns of a lane
+ *     FULL     1: every lane has them
  *     scratch  the type of what a warp has in shared memory
  *     slc_start(job, lane, bias, scratch, gate), slc_choose(gate, rows, from, score).
  * The grids are cu_gate.c's. */
@@ -17,7 +18,7 @@ template <class Gate>
 SLC_DEVICE const char *slc_gate_from(const struct slc_gate *job, uint32_t lane, int32_t t)
 {
     int32_t first = (int32_t)lane * Gate::EACH, last = job->columns - Gate::EACH;
-    if (Gate::ROOM < SLC_WARP * SLC_EIGHT)
+    if (!Gate::FULL)
         first = first < last ? first : last;
     return job->logits + (int64_t)t * job->logit_bytes +
            (first << (job->logit_type == SL_F32 ? 2 : 1));

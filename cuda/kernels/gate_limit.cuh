@@ -10,7 +10,7 @@
 #include "gate_kernel.cuh"
 #include "lists.cuh"
 
-/* What a warp hands round: v and s of the columns that are left, by place, and the ids of places. */
+/* What a warp hands round: v and s of the columns that are left, by place, and their ids. */
 struct __attribute__((aligned(16))) slc_left {
     float v[16][SLC_EIGHT], s[16][SLC_EIGHT];
     uint8_t id[16][SLC_EIGHT];
@@ -18,7 +18,7 @@ struct __attribute__((aligned(16))) slc_left {
 
 /* What a lane knows of itself for every token. */
 struct slc_limit {
-    enum { ROOM = 256, EACH = SLC_EIGHT };
+    enum { ROOM = 256, EACH = SLC_EIGHT, FULL = 1 };
     typedef struct slc_left scratch;
     struct slc_left *left;
     float bias[SLC_EIGHT];
@@ -121,7 +121,7 @@ SLC_DEVICE int32_t slc_choose(const struct slc_limit *my, const struct slc_lane_
         *(struct slc_words *)left->id[row] = my->ids;
     }
     __syncwarp();
-    struct slc_list list;
+    struct slc_list<SLC_FOUR> list;
     uint32_t least;
     struct slc_four bits = slc_get_four((const char *)left->v + rows->lane * sizeof bits);
 #pragma unroll
@@ -129,7 +129,7 @@ SLC_DEVICE int32_t slc_choose(const struct slc_limit *my, const struct slc_lane_
         list.key[i] = slc_ordered((int32_t)bits.word[i]);
         list.at[i] = my->at[i];
     }
-    struct slc_list whole = list;
+    struct slc_list<SLC_FOUR> whole = list;
     slc_sort(&list);
     uint32_t at = slc_pick_eight(rows->selector, &list, &least);
     int32_t id = left->id[0][at];

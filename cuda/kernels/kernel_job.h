@@ -91,7 +91,8 @@ struct slc_gate_size {
     int32_t room, each, warp_bytes; /* as in gate_kernel.cuh */
 };
 static const struct slc_gate_size SLC_LIMIT_SIZE = {256, 8, 16 * 8 * (4 + 4 + 1)};
-static const struct slc_gate_size SLC_SMALL_SIZE = {128, 4, 128 * 4};
+static const struct slc_gate_size SLC_128_SIZE = {128, 4, 128 * 4};
+static const struct slc_gate_size SLC_256_SIZE = {256, 8, 256 * 4};
 
 /* What they have in common: logits as they are, and nothing else in a row's choice. */
 SL_INLINE bool slc_plain(const struct sl_rule *rule)
@@ -108,21 +109,23 @@ SL_INLINE bool slc_limited(const struct sl_rule *rule)
            rule->groups == 8 && rule->keep_groups <= 4;
 }
 
-SL_INLINE bool slc_small(const struct sl_rule *rule)
+/* All of at most `size->room` columns are chosen from. */
+SL_INLINE bool slc_whole(const struct sl_rule *rule, const struct slc_gate_size *size)
 {
-    return slc_plain(rule) && rule->columns <= 128 && rule->columns % 4 == 0 &&
+    return slc_plain(rule) && rule->columns <= size->room && rule->columns % size->each == 0 &&
            rule->keep_groups == rule->groups;
 }
 
-SL_INLINE bool slc_small_soft(const struct sl_rule *rule)
+/* Softmax that is renormalised over the chosen. */
+SL_INLINE bool slc_whole_soft(const struct sl_rule *rule, const struct slc_gate_size *size)
 {
-    return slc_small(rule) && rule->sum_cancels &&
+    return slc_whole(rule, size) && rule->sum_cancels &&
            (rule->bias_use == SLUICE_BIAS_NONE || rule->bias_use == SLUICE_BIAS_LOGIT);
 }
 
-SL_INLINE bool slc_small_sigmoid(const struct sl_rule *rule)
+SL_INLINE bool slc_whole_sigmoid(const struct sl_rule *rule, const struct slc_gate_size *size)
 {
-    return slc_small(rule) && rule->score == SLUICE_SCORE_SIGMOID &&
+    return slc_whole(rule, size) && rule->score == SLUICE_SCORE_SIGMOID &&
            rule->bias_use == SLUICE_BIAS_SCORE;
 }
 

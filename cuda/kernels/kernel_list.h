@@ -26,6 +26,14 @@
     F(topk_sigmoid_few, slc_job)                                                                   \
     F(route_sigmoid, slc_job)                                                                      \
     F(route_sigmoid_few, slc_job)                                                                  \
+    F(topk_soft_256, slc_job)                                                                      \
+    F(topk_soft_256_few, slc_job)                                                                  \
+    F(route_soft_256, slc_job)                                                                     \
+    F(route_soft_256_few, slc_job)                                                                 \
+    F(topk_sigmoid_256, slc_job)                                                                   \
+    F(topk_sigmoid_256_few, slc_job)                                                               \
+    F(route_sigmoid_256, slc_job)                                                                  \
+    F(route_sigmoid_256_few, slc_job)                                                              \
     F(lay_out, slc_move)                                                                           \
     F(lay_rows, slc_move)                                                                          \
     F(pack, slc_move)                                                                              \

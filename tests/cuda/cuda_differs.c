@@ -294,7 +294,7 @@ static sluice_router draw_gate(void)
         r.keep_groups = 1 + below(5);
         r.group_value = chance(90) ? SLUICE_GROUP_TOP2 : SLUICE_GROUP_MAX;
     } else {
-        r.experts = chance(50) ? 128 : 4 * (2 + below(31));
+        r.experts = chance(30) ? 128 : chance(30) ? 256 : 4 * (2 + below(64));
     }
     r.score = family ? SLUICE_SCORE_SIGMOID : SLUICE_SCORE_SOFTMAX;
     r.bias_use = family ? SLUICE_BIAS_SCORE : chance(50) ? SLUICE_BIAS_LOGIT : SLUICE_BIAS_NONE;
