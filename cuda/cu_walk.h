@@ -18,6 +18,16 @@ void slc_fill_map(struct slc_job *job, const struct sl_call *call, int32_t layer
 sluice_status slc_launch(sluice_context *context, struct slc_job *job, enum slc_kernel kernel,
                          void *stream);
 
+struct slc_grid {
+    int64_t blocks;
+    int32_t warps, shared_bytes;
+};
+
+/* Where a kernel of gate_*.cuh takes this job: the kernel in place of topk or route, its
+ * grid, and the rest of the job. */
+bool slc_gate(const struct slc_gpu *gpu, struct slc_job *job, enum slc_kernel *kernel,
+              struct slc_grid *grid);
+
 /* ---- cu_ops.c */
 
 sluice_status slc_topk(sluice_context *context, const sluice_topk_args *args);

@@ -160,15 +160,17 @@ static sluice_dtype any_id(void)
 
 static float any_value(int32_t style, float spread)
 {
+    if (style == 2 && chance(95)) /* few are left to choose from */
+        return chance(50) ? NAN : -INFINITY;
     if (chance(2))
-        return chance(50) ? NAN : chance(50) ? INFINITY : -INFINITY;
+        return chance(30) ? NAN : (chance(50) ? 1.0F : -1.0F) * (chance(50) ? INFINITY : 3e38F);
     float value = normal() * spread;
     return style == 0 ? value : rintf(value * 2) / 2; /* ties */
 }
 
 static void fill_floats(struct pair *pair, float spread)
 {
-    int32_t style = below(2);
+    int32_t style = chance(10) ? 2 : below(2);
     int64_t count = (int64_t)(pair->bytes * 8 / pair->t[0].dtype.bits);
     for (int64_t i = 0; i < count; i++) {
         float value = any_value(style, spread);
@@ -253,6 +255,30 @@ static sluice_router draw_router(void)
     return r;
 }
 
+/* Rules that kernels of their own are for (cuda/kernels/gate_*.cuh), and their neighbours. */
+static sluice_router draw_gate(void)
+{
+    sluice_router r = {.struct_size = sizeof r, .top_k = chance(60) ? 8 : 1 + below(8)};
+    int32_t family = below(3);
+    r.renorm = family == 0 || chance(80);
+    r.scale = chance(50) ? 2.5F : 0;
+    r.scale_by = below(2);
+    r.shared = chance(40) ? 1 + below(8) : 0;
+    if (family == 2) {
+        r.experts = 256;
+        r.groups = 8;
+        r.keep_groups = 1 + below(5);
+        r.group_value = chance(90) ? SLUICE_GROUP_TOP2 : SLUICE_GROUP_MAX;
+    } else {
+        r.experts = chance(50) ? 128 : 4 * (2 + below(31));
+    }
+    r.score = family ? SLUICE_SCORE_SIGMOID : SLUICE_SCORE_SOFTMAX;
+    r.bias_use = family ? SLUICE_BIAS_SCORE : chance(50) ? SLUICE_BIAS_LOGIT : SLUICE_BIAS_NONE;
+    r.renorm_eps = family && r.renorm && chance(50) ? 1e-20F : 0;
+    r.renorm_floor = family && r.renorm && chance(20) ? 1e-12F : 0;
+    return r;
+}
+
 /* ---------------------------------------------------------------------------------- one world */
 
 struct world {
@@ -260,6 +286,7 @@ struct world {
     sluice_config config;
     int64_t rows;
     int32_t columns, shared, physical;
+    bool gate; /* a rule of draw_gate: what keeps it from its kernel is seldom */
     int failed;
 };
 
@@ -267,17 +294,19 @@ static void open_both(struct world *w)
 {
     sluice_layer layer = {.struct_size = sizeof layer, .router = &w->router};
     const sluice_layer *layers[] = {&layer};
-    int32_t ranks = 1 + below(8);
-    sluice_comm comm = {.struct_size = sizeof comm, .rank = below(ranks), .size = ranks};
+    int32_t here = 1 + below(8), ranks = here + (chance(30) ? 1 + below(2) : 0);
+    sluice_comm comm = {.struct_size = sizeof comm, .rank = below(here), .size = here};
     layer.slots_per_rank = (w->router.experts + ranks - 1) / ranks + below(5);
-    w->config = (sluice_config){.struct_size = sizeof w->config,
-                                .comm = &comm,
-                                .layers = layers,
-                                .layer_count = 1,
-                                .copy_policy = below(2),
-                                .shared_policy = chance(15) ? SLUICE_SHARED_NOT_FUSED : 0,
-                                .flags = chance(20) ? SLUICE_OPEN_EVERY_RANK_EVERY_ROW : 0,
-                                .seed = next()};
+    w->config =
+        (sluice_config){.struct_size = sizeof w->config,
+                        .comm = &comm,
+                        .layers = layers,
+                        .layer_count = 1,
+                        .max_ranks = ranks,
+                        .copy_policy = w->gate && chance(80) ? 0 : below(2),
+                        .shared_policy = chance(15) ? SLUICE_SHARED_NOT_FUSED : 0,
+                        .flags = chance(w->gate ? 5 : 20) ? SLUICE_OPEN_EVERY_RANK_EVERY_ROW : 0,
+                        .seed = next()};
     w->shared = w->config.shared_policy ? 0 : w->router.shared;
     w->physical = layer.slots_per_rank * ranks;
     char text[512];
@@ -349,7 +378,7 @@ static void run_world(struct world *w)
 {
     const sluice_router *r = &w->router;
     struct pair *in[9] = {NULL}, *out[7] = {NULL};
-    bool gap = chance(30);
+    bool gap = chance(w->gate ? 5 : 30);
     int32_t top_k = r->top_k;
     in[0] = make(any_float(), w->rows, w->columns, gap);
     fill_floats(in[0], chance(20) ? 30 : 2);
@@ -361,7 +390,7 @@ static void run_world(struct world *w)
             fill_ids(in[2], chance(20) ? -1 : 0, 2);
         }
     }
-    if (chance(20)) {
+    if (chance(w->gate ? 3 : 20)) {
         in[3] = make(F32, w->columns, 0, false);
         fill_weights(in[3]);
     }
@@ -370,7 +399,7 @@ static void run_world(struct world *w)
                      r->shared_weight == SLUICE_SHARED_SIGMOID && chance(50) ? 1 : r->shared, gap);
         fill_floats(in[4], 1);
     }
-    if (chance(15)) {
+    if (chance(w->gate ? 3 : 15)) {
         in[5] = make(any_id(), chance(50) ? w->rows : 7, top_k, gap);
         fill_ids(in[5], -1, w->columns);
         if (in[5]->shape[0] != w->rows || chance(50)) {
@@ -402,13 +431,24 @@ static void run_world(struct world *w)
     sluice_status status[2];
 #define IN(i_) (in[i_] ? &in[i_]->t[s] : NULL)
 #define OUT(i_) (out[i_] ? &out[i_]->t[s] : NULL)
-    for (int call = 0; call < 2; call++) {
+#define SOME(i_) (left_out[i_] ? NULL : OUT(i_))
+    bool left_out[7] = {false};
+    for (int call = 0; call < 3; call++) {
+        if (call == 2) /* without some of the outputs, and counts */
+            for (int i = 0; i < 7; i++)
+                if (i != 3 && chance(40) && i != 4)
+                    left_out[i] = true;
+        left_out[3] = left_out[4] = call == 2 && chance(40) && !(left_out[0] && left_out[2]);
         for (int s = 0; s < 2; s++) {
             const sluice_route_api *route = sides[s].api->extension(SLUICE_EXT_ROUTE);
-            const sluice_route_args args = {sizeof args, 0,      0,      NULL,   IN(0),  IN(1),
-                                            IN(2),       IN(3),  IN(4),  IN(5),  IN(6),  IN(7),
-                                            IN(8),       NULL,   NULL,   OUT(0), OUT(1), OUT(2),
-                                            OUT(3),      OUT(4), OUT(5), OUT(6)};
+            const sluice_route_args args = {sizeof args, 0,       call == 2 && w->rows % 2,
+                                            NULL,        IN(0),   IN(1),
+                                            IN(2),       IN(3),   IN(4),
+                                            IN(5),       IN(6),   IN(7),
+                                            IN(8),       NULL,    NULL,
+                                            SOME(0),     SOME(1), SOME(2),
+                                            SOME(3),     SOME(4), SOME(5),
+                                            SOME(6)};
             status[s] = route->route(sides[s].context, &args);
         }
         expect(w, "route", status);
@@ -456,7 +496,8 @@ int main(int argc, char **argv)
     state = argc > 4 ? strtoull(argv[4], NULL, 10) : 1;
     int passed = 0, failed = 0;
     while (done < rows) {
-        struct world w = {.router = draw_router(), .rows = below(60)};
+        struct world w = {.rows = below(60), .gate = chance(40)};
+        w.router = w.gate ? draw_gate() : draw_router();
         w.columns = w.router.experts + w.router.zero_experts;
         open_both(&w);
         run_world(&w);
