@@ -34,8 +34,9 @@ sluice_status slc_launch(sluice_context *context, struct slc_job *job, enum slc_
     struct slc_grid grid;
     if (!slc_gate(gpu, job, &kernel, &grid)) {
         if (slc_wide(&job->rule) && !job->io.forced_ids.data)
-            kernel =
-                kernel == SLC_K_topk ? SLC_K_topk_wide : kernel == SLC_K_route ? SLC_K_route_wide : kernel;
+            kernel = kernel == SLC_K_topk    ? SLC_K_topk_wide
+                     : kernel == SLC_K_route ? SLC_K_route_wide
+                                             : kernel;
         grid = grid_of(job, kernel);
     }
     if (grid.blocks == 0)

@@ -64,6 +64,14 @@ else
     echo "no cuda.h: our declarations are not compared with it"
     skipped=$((skipped + 1))
 fi
+nccl=$(find /usr/local/cuda/include /usr/include "$build/cuda" -name nccl.h 2>/dev/null | head -n 1)
+if [ -n "$nccl" ] && [ "$headers" != . ]; then
+    ${CC:-cc} -std=c11 -Wall -Wextra -Werror -isystem "$headers" -isystem "$(dirname "$nccl")" \
+        -fsyntax-only tests/cuda/nccl_types_check.c && ok || bad "our declarations are not nccl.h's"
+else
+    echo "no nccl.h: our declarations are not compared with it"
+    skipped=$((skipped + 1))
+fi
 
 # No kernel keeps anything in local memory, on any architecture.
 nvcc=$(make -s --no-print-directory -f - <<<"include Makefile
