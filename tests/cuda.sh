@@ -44,7 +44,8 @@ if [ ! -f "$lib" ]; then
     finish
 fi
 $make -j2 lib tool hostgpu standin "$build/sluice-conform" "$build/cuda_differs" \
-    "$build/cuda_counts" "$build/cuda_moves" "$build/cuda_faults" "$build/cuda_lost" || bad "make"
+    "$build/cuda_counts" "$build/cuda_moves" "$build/cuda_faults" "$build/cuda_lost" \
+    "$build/cuda_layout" || bad "make"
 
 add "$(bash tests/symbols.sh "$lib" | tee "$build/log/cuda-symbols.log" | tail -n 1)"
 
@@ -126,6 +127,23 @@ if [ -s "$STANDIN_LOG" ]; then
 else
     ok
 fi
+
+# What laying out a dispatch executes: warp instructions for one token, and a token of 4096.
+for limit in "1 400" "4096 12"; do
+    trace=$build/log/cuda-layout.trace
+    rm -f "$trace"
+    STANDIN_TRACE=$trace timeout $((300 * patience)) "$build/cuda_layout" "$lib" "${limit% *}" || bad "cuda_layout"
+    awk -v tokens="${limit% *}" -v most="${limit#* }" '$1 == "slc_lay_out" && $7 / tokens > worst { worst = $7 / tokens }
+        END { printf "layout at T = %d: %.1f warp instructions a token, at most %d\n", tokens, worst, most
+              exit !(worst > 0 && worst <= most) }' "$trace" && ok || bad "the layout executes too much"
+done
+
+# An NCCL that is too old is refused by its version; the oldest that is not serves.
+out=$(STANDIN_NCCL_VERSION=21200 "$build/sluice-conform" --only dispatch.one_token "$lib" 2>&1)
+grep -q 'UNAVAILABLE.*must be at least 2.14' <<<"$out" && ok || bad "NCCL 2.12: $(tail -n 2 <<<"$out")"
+out=$(STANDIN_NCCL_VERSION=21400 timeout $((300 * patience)) "$build/cuda_moves" "$build/libsluice_cpu.so" "$lib" 10 2>&1)
+grep -E '^(not ok|standin)' <<<"$out"
+add "$(tail -n 1 <<<"$out")"
 
 # A driver that fails; an NCCL that does, and ranks that are lost. What ranks do not agree on then
 # is reported, as it should be.
