@@ -126,7 +126,7 @@ static sluice_status combine(const struct sl_combine *call)
     job.slices = slc_slices(job.tokens, (int64_t)call->row_bytes);
     int64_t units = job.peers > 1 && job.tokens == 0 ? 1 : job.tokens;
     slcu_result error = slc_move_launch(context, &job, SLC_K_add_rows, units, call->args->stream);
-    if (!error && job.peers > 1 && !job.fixed)
+    if (!error && round.to && !job.fixed)
         tally(call, &job, round.to);
     status = slc_judge(context, "adding results", error);
     return status ? status : slc_mover_said(context);

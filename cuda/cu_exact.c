@@ -84,7 +84,8 @@ static slcu_result enqueue_rows(const struct sl_dispatch *call, const struct slc
     slcu_result error =
         driver->MemcpyHtoDAsync(slc_address(slc_lane_of(call)->counts_there),
                                 slc_lane_of(call)->counts, bytes, call->args->stream);
-    return error ? error : slc_move_launch(call->context, job, SLC_K_lay_rows, 1, call->args->stream);
+    return error ? error
+                 : slc_move_launch(call->context, job, SLC_K_lay_rows, 1, call->args->stream);
 }
 
 sluice_status slc_dispatch_count(struct sl_dispatch *call)

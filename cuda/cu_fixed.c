@@ -41,7 +41,8 @@ static void fill(const struct sl_dispatch *call, struct slc_move *job)
     job->out = lane->out;
     job->in = lane->in;
     job->out_stride = job->in_stride = (int64_t)mover->pair_bytes;
-    job->front = (int32_t)slc_padded((int64_t)sizeof(struct slc_head) + (job->local + 1) * 4);
+    job->front =
+        (int32_t)slc_padded((int64_t)sizeof(struct slc_head) + ((int64_t)job->local + 1) * 4);
     job->counts_in = (const int32_t *)(const void *)(lane->in + sizeof(struct slc_head));
     job->counts_stride = job->in_stride / (int64_t)sizeof(int32_t);
     job->first = 0;

@@ -24,7 +24,7 @@ slcu_result slc_move_launch(sluice_context *context, const struct slc_move *job,
     const struct slc_gpu *gpu = &slc_of(context)->gpu;
     int32_t warps = kernel == SLC_K_lay_out ? 1 << (job->block_shift - 5) : SLC_MOVE_WARPS;
     int64_t needed = kernel == SLC_K_lay_out ? (units + SLC_WARP - 1) / SLC_WARP
-                                           : units * (job->slices > 1 ? job->slices : 1);
+                                             : units * (job->slices > 1 ? job->slices : 1);
     int64_t blocks = kernel == SLC_K_lay_rows ? 1 : (needed + warps - 1) / warps;
     if (kernel == SLC_K_lay_out && blocks == 0)
         blocks = 1; /* its totals are read */

@@ -111,7 +111,7 @@ static void size_staging(const sluice_context *context, struct slc_mover *mover)
         landing = tokens * (exact ? columns : sl_least(columns, ranks)) * back + ranks * head;
     }
     if (context->uses & SLUICE_USE_FIXED) {
-        int64_t front = slc_padded(head + (exchange->local_max + 1) * 4);
+        int64_t front = slc_padded(head + ((int64_t)exchange->local_max + 1) * 4);
         int64_t rows = exact ? t->capacity_back : t->capacity_pair;
         pair = most(pair, most(front + t->capacity_pair * token, head + rows * back));
     }
@@ -135,7 +135,6 @@ static void add_needs(const sluice_context *context, const struct slc_mover *mov
     needs->pinned_bytes += mover->pinned_bytes;
     needs->device_bytes += lanes * mover->there_bytes + common_bytes(context);
     needs->staging_bytes += lanes * (mover->pair_bytes * (size_t)context->ranks + mover->in_bytes);
-    needs->device_bytes += lanes * (mover->pair_bytes * (size_t)context->ranks + mover->in_bytes);
     needs->communicators += context->ranks > 1;
     needs->threads += slc_watched(context);
 }

@@ -58,7 +58,7 @@ $(BUILD)/cuda_differs $(BUILD)/cuda_counts $(BUILD)/cuda_faults: $(BUILD)/%: tes
 	$(Q)$(CC) $(CFLAGS_ALL) -O1 -g -Wno-missing-field-initializers -o $@ $< -ldl -lm
 
 # With ranks as threads.
-$(BUILD)/cuda_moves $(BUILD)/cuda_lost: $(BUILD)/%: tests/cuda/%.c src/comm/comm_threads.c \
+$(BUILD)/cuda_moves $(BUILD)/cuda_lost $(BUILD)/cuda_layout: $(BUILD)/%: tests/cuda/%.c src/comm/comm_threads.c \
     src/comm/comm_threads.h plugin.h $(wildcard abi/ext/*.h) mk/cuda.mk
 	@mkdir -p $(@D)
 	$(call say,CC)

@@ -44,7 +44,8 @@ if [ ! -f "$lib" ]; then
     finish
 fi
 $make -j2 lib tool hostgpu standin "$build/sluice-conform" "$build/cuda_differs" \
-    "$build/cuda_counts" "$build/cuda_moves" "$build/cuda_faults" "$build/cuda_lost" || bad "make"
+    "$build/cuda_counts" "$build/cuda_moves" "$build/cuda_faults" "$build/cuda_lost" \
+    "$build/cuda_layout" || bad "make"
 
 add "$(bash tests/symbols.sh "$lib" | tee "$build/log/cuda-symbols.log" | tail -n 1)"
 
@@ -62,6 +63,14 @@ if [ "$headers" != . ]; then
         tests/cuda/cu_types_check.c && ok || bad "our declarations are not cuda.h's"
 else
     echo "no cuda.h: our declarations are not compared with it"
+    skipped=$((skipped + 1))
+fi
+nccl=$(find /usr/local/cuda/include /usr/include "$build/cuda" -name nccl.h 2>/dev/null | head -n 1)
+if [ -n "$nccl" ] && [ "$headers" != . ]; then
+    ${CC:-cc} -std=c11 -Wall -Wextra -Werror -isystem "$headers" -isystem "$(dirname "$nccl")" \
+        -fsyntax-only tests/cuda/nccl_types_check.c && ok || bad "our declarations are not nccl.h's"
+else
+    echo "no nccl.h: our declarations are not compared with it"
     skipped=$((skipped + 1))
 fi
 
@@ -126,6 +135,22 @@ fi
 served=$(timeout $((300 * patience)) "$build/sluice" replay --plugin "$lib" --standin \
     --model deepseek-v2-lite --layers 2 --ranks 4 --tokens 16 --redundant 8 2>&1 | tail -n 1)
 case $served in OK:*) ok ;; *) bad "replay: $served" ;; esac
+# What laying out a dispatch executes: warp instructions for one token, and a token of 4096.
+for limit in "1 400" "4096 12"; do
+    trace=$build/log/cuda-layout.trace
+    rm -f "$trace"
+    STANDIN_TRACE=$trace timeout $((300 * patience)) "$build/cuda_layout" "$lib" "${limit% *}" || bad "cuda_layout"
+    awk -v tokens="${limit% *}" -v most="${limit#* }" '$1 == "slc_lay_out" && $7 / tokens > worst { worst = $7 / tokens }
+        END { printf "layout at T = %d: %.1f warp instructions a token, at most %d\n", tokens, worst, most
+              exit !(worst > 0 && worst <= most) }' "$trace" && ok || bad "the layout executes too much"
+done
+
+# An NCCL that is too old is refused by its version; the oldest that is not serves.
+out=$(STANDIN_NCCL_VERSION=21200 "$build/sluice-conform" --only dispatch.one_token "$lib" 2>&1)
+grep -q 'UNAVAILABLE.*must be at least 2.14' <<<"$out" && ok || bad "NCCL 2.12: $(tail -n 2 <<<"$out")"
+out=$(STANDIN_NCCL_VERSION=21400 timeout $((300 * patience)) "$build/cuda_moves" "$build/libsluice_cpu.so" "$lib" 10 2>&1)
+grep -E '^(not ok|standin)' <<<"$out"
+add "$(tail -n 1 <<<"$out")"
 
 # A driver that fails; an NCCL that does, and ranks that are lost. What ranks do not agree on then
 # is reported, as it should be.

@@ -163,6 +163,7 @@ static void prepare(struct probe *probe, const char *name, const void *args, siz
     probe->setup.config.transport = &probe->setup.transport;
     probe->context = cf_open(&probe->setup);
     probe->setup.config.uses = 0;
+    cf_push(); /* calls that are right read what args point at */
 }
 
 static void refuse(struct probe *probe, size_t size, sluice_status want)

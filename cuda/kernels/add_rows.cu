@@ -113,7 +113,7 @@ SLC_DEVICE void slc_end_combine(const struct slc_move *job)
     slc_check_heads(job, job->in, job->front, job->landing, job->record);
 }
 
-extern "C" __global__ void __launch_bounds__(SLC_WARP *SLC_MOVE_WARPS)
+extern "C" __global__ void __launch_bounds__(SLC_WARP *SLC_MOVE_WARPS, 1)
     slc_add_rows(const __grid_constant__ struct slc_move job)
 {
     int32_t slice, count = 0, own = -1;

@@ -10,7 +10,7 @@ SLC_DEVICE void slc_nan_row(const struct slc_move *job, char *to, int32_t type, 
         slc_put(to, type, i, slc_nan());
 }
 
-extern "C" __global__ void __launch_bounds__(SLC_WARP *SLC_MOVE_WARPS)
+extern "C" __global__ void __launch_bounds__(SLC_WARP *SLC_MOVE_WARPS, 1)
     slc_give_rows(const __grid_constant__ struct slc_move job)
 {
     int32_t slice;

@@ -4,7 +4,7 @@
 #include "warp_add.cuh"
 #include "warp_told.cuh"
 
-extern "C" __global__ void __launch_bounds__(SLC_WARP *SLC_MOVE_WARPS)
+extern "C" __global__ void __launch_bounds__(SLC_WARP *SLC_MOVE_WARPS, 1)
     slc_give_sums(const __grid_constant__ struct slc_move job)
 {
     int32_t slice;

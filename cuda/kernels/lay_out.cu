@@ -99,8 +99,10 @@ SLC_DEVICE bool slc_last_block(uint32_t *done)
     }
     __threadfence();
     __syncthreads();
-    if (threadIdx.x == 0)
+    if (threadIdx.x == 0) {
         last = atomicAdd(done, 1U) + 1U == gridDim.x;
+        __threadfence();
+    }
     __syncthreads();
     return last;
 }
@@ -240,7 +242,7 @@ SLC_DEVICE void slc_run_pass(const struct slc_move *job, int64_t t, bool valid, 
     slc_give_masks(job, first, n, all);
 }
 
-extern "C" __global__ void __launch_bounds__(SLC_WARP *SLC_LAYOUT_WARPS)
+extern "C" __global__ void __launch_bounds__(SLC_WARP *SLC_LAYOUT_WARPS, 1)
     slc_lay_out(const __grid_constant__ struct slc_move job)
 {
     int64_t t = (int64_t)blockIdx.x * blockDim.x + threadIdx.x, valid = slc_valid_tokens(&job);

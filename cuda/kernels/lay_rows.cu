@@ -152,7 +152,7 @@ SLC_DEVICE void slc_count_moved(const struct slc_move *job)
         (job->peers - 1) * (job->front + job->capacity_pair * job->record);
 }
 
-extern "C" __global__ void __launch_bounds__(SLC_WARP *SLC_MOVE_WARPS)
+extern "C" __global__ void __launch_bounds__(SLC_WARP *SLC_MOVE_WARPS, 1)
     slc_lay_rows(const __grid_constant__ struct slc_move job)
 {
     if (threadIdx.x == 0)

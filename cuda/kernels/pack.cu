@@ -82,7 +82,7 @@ SLC_DEVICE void slc_put_front(const struct slc_move *job)
     }
 }
 
-extern "C" __global__ void __launch_bounds__(SLC_WARP *SLC_MOVE_WARPS)
+extern "C" __global__ void __launch_bounds__(SLC_WARP *SLC_MOVE_WARPS, 1)
     slc_pack(const __grid_constant__ struct slc_move job)
 {
     int32_t slice;

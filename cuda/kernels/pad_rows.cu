@@ -19,7 +19,7 @@ SLC_DEVICE bool slc_is_padding(const struct slc_move *job, int64_t row)
     return row >= job->start[low] + job->count[low];
 }
 
-extern "C" __global__ void __launch_bounds__(SLC_WARP *SLC_MOVE_WARPS)
+extern "C" __global__ void __launch_bounds__(SLC_WARP *SLC_MOVE_WARPS, 1)
     slc_pad_rows(const __grid_constant__ struct slc_move job)
 {
     int64_t row = (int64_t)blockIdx.x * (blockDim.x / SLC_WARP) + threadIdx.x / SLC_WARP;

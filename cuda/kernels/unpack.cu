@@ -64,7 +64,7 @@ SLC_DEVICE struct slc_item slc_own_entry(const struct slc_move *job, int64_t t, 
     return entry;
 }
 
-extern "C" __global__ void __launch_bounds__(SLC_WARP *SLC_MOVE_WARPS)
+extern "C" __global__ void __launch_bounds__(SLC_WARP *SLC_MOVE_WARPS, 1)
     slc_unpack(const __grid_constant__ struct slc_move job)
 {
     int32_t slice, p = job.own;

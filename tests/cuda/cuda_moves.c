@@ -48,6 +48,7 @@ struct scene {
     uint64_t seed;
     int32_t ranks, slots, shared, top_k, columns, width, payloads, align, order;
     sluice_dtype type;
+    bool native; /* the engine has a communicator of NCCL already */
     bool fixed, strided, gaps, wide, on_input, multiply, zero, scaled, part, outside, twice;
     int64_t capacity_pair, capacity_rows, capacity_slot, capacity_back;
 };
@@ -76,6 +77,7 @@ static struct scene draw_scene(uint64_t seed)
     c.part = chance(&s, 30);
     c.outside = chance(&s, 20);
     c.twice = chance(&s, 25);
+    c.native = chance(&s, 25);
     if (c.fixed && chance(&s, 50)) {
         c.capacity_pair = chance(&s, 40) ? 1 + below(&s, 20) : 0;
         c.capacity_rows = chance(&s, 40) ? 1 + below(&s, 60) : 0;
@@ -326,15 +328,74 @@ static void trip(struct run *run, sluice_context *context, int64_t fixed_rows)
     pull(run);
 }
 
+/* What an engine has done before: a communicator of its own, by a library that it has open. */
+struct unique_id {
+    char internal[128];
+};
+
+static struct {
+    void *library;
+    int (*id)(struct unique_id *id);
+    int (*init)(void **comm, int ranks, struct unique_id id, int rank);
+    int (*destroy)(void *comm);
+    unsigned (*retain)(void **context, int device);
+    unsigned (*set)(void *context);
+} engine;
+
+static bool find(void *library, const char *name, void *function)
+{
+    void *found = library ? dlsym(library, name) : NULL;
+    memcpy(function, &found, sizeof found);
+    return found != NULL;
+}
+
+static bool find_engine(void)
+{
+    void *driver = dlopen("libcuda.so.1", RTLD_NOW);
+    engine.library = dlopen("libnccl.so.2", RTLD_NOW | RTLD_LOCAL);
+    return find(engine.library, "ncclGetUniqueId", &engine.id) &&
+           find(engine.library, "ncclCommInitRank", &engine.init) &&
+           find(engine.library, "ncclCommDestroy", &engine.destroy) &&
+           find(driver, "cuDevicePrimaryCtxRetain", &engine.retain) &&
+           find(driver, "cuCtxSetCurrent", &engine.set);
+}
+
+static void *engine_symbol(void *user, const char *name)
+{
+    (void)user;
+    return dlsym(engine.library, name);
+}
+
+static bool start_engine(struct run *run)
+{
+    struct unique_id mine, ids[MOST_RANKS];
+    void *context = NULL;
+    int32_t peer;
+    bool good = !engine.id(&mine) && !run->comm.all_gather(run->comm.user, 9, &mine, ids,
+                                                           sizeof mine, 10000000000, &peer);
+    good = good && !engine.retain(&context, run->device.id) && !engine.set(context) &&
+           !engine.init(&run->comm.native, run->scene->ranks, ids[0], run->rank);
+    run->comm.native_kind = 1;
+    run->comm.native_symbol = engine_symbol;
+    return good;
+}
+
 static void *run_rank(void *data)
 {
     struct run *run = data;
     int64_t fixed_rows = 0;
+    bool native = run->scene->native && run->scene->ranks > 1 && run->side == &sides[THERE];
+    if (native && !start_engine(run)) {
+        run->status[0] = SLUICE_INTERNAL;
+        return NULL;
+    }
     sluice_context *context = open_one(run, &fixed_rows);
     if (!context)
         return NULL;
     trip(run, context, fixed_rows);
     run->side->api->close(context);
+    if (native)
+        (void)engine.destroy(run->comm.native);
     return NULL;
 }
 
@@ -442,11 +503,13 @@ int main(int argc, char **argv)
     }
     (void)load(&sides[CPU], argv[1]);
     int32_t devices = load(&sides[THERE], argv[2]);
+    bool has_engine = devices > 1 && find_engine();
     uint64_t first = argc > 4 ? strtoull(argv[4], NULL, 10) : 1;
     uint64_t count = strtoull(argv[3], NULL, 10);
     int passed = 0, failed = 0, skipped = 0;
     for (uint64_t seed = first; seed < first + count; seed++) {
-        const struct scene scene = draw_scene(seed);
+        struct scene scene = draw_scene(seed);
+        scene.native = scene.native && has_engine;
         if (scene.ranks > devices) {
             skipped++;
             continue;
