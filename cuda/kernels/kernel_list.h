@@ -47,7 +47,7 @@ enum slc_kernel {
 #define SLC_KERNEL(name_, job_) SLC_K_##name_,
     SLC_KERNEL_LIST(SLC_KERNEL)
 #undef SLC_KERNEL
-    SLC_KERNELS
+        SLC_KERNELS
 };
 
 #endif
