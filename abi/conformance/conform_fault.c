@@ -262,7 +262,7 @@ static void other_epoch(const void *what)
 static void local_calls_rank(int32_t rank, int32_t size, const sluice_comm *comm, const void *what)
 {
     (void)what, (void)size;
-    struct station *station = arrive(rank, comm, &SMALL, 200000000);
+    struct station *station = arrive(rank, comm, &SMALL, 1000000000);
     if (rank == 0) {
         EXPECT(station->context, mv_dispatch(&station->trip), SLUICE_PEER_LOST, NULL);
         struct cf_array *ids = cf_array(CF_I32, 3, 2), *recorder = cf_array(CF_I32, 3, 2);

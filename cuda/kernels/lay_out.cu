@@ -97,9 +97,9 @@ SLC_DEVICE bool slc_last_block(uint32_t *done)
         __syncthreads();
         return true;
     }
-    __threadfence();
     __syncthreads();
     if (threadIdx.x == 0) {
+        __threadfence();
         last = atomicAdd(done, 1U) + 1U == gridDim.x;
         __threadfence();
     }

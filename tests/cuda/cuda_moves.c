@@ -13,7 +13,7 @@
 #include "../../abi/ext/device.h"
 #include "../../src/comm/comm_threads.h"
 
-enum { MOST_RANKS = 8, MOST_TOKENS = 48, MOST_BUFFERS = 24, PAYLOADS = 3, CPU = 0, THERE = 1 };
+enum { MOST_RANKS = 8, MOST_BUFFERS = 24, PAYLOADS = 3, CPU = 0, THERE = 1 };
 
 static uint64_t mix(uint64_t z)
 {
@@ -47,6 +47,7 @@ static const sluice_dtype F32 = {SLUICE_FLOAT, 32, 1}, F16 = {SLUICE_FLOAT, 16, 
 struct scene {
     uint64_t seed;
     int32_t ranks, slots, shared, top_k, columns, width, payloads, align, order;
+    int32_t most; /* tokens of a rank */
     sluice_dtype type;
     bool native; /* the engine has a communicator of NCCL already */
     bool fixed, strided, gaps, wide, on_input, multiply, zero, scaled, part, outside, twice;
@@ -61,7 +62,8 @@ static struct scene draw_scene(uint64_t seed)
     c.shared = below(&s, 3);
     c.top_k = 1 + below(&s, c.slots * c.ranks < 8 ? c.slots * c.ranks : 8);
     c.columns = c.top_k + c.shared - (chance(&s, 20) && c.top_k > 1);
-    c.width = 1 + below(&s, 70);
+    c.most = chance(&s, 15) ? 900 : 48; /* of more than one block, and of one */
+    c.width = 1 + below(&s, c.most > 48 ? 8 : 70);
     c.payloads = 1 + below(&s, PAYLOADS);
     c.fixed = chance(&s, 50);
     c.strided = c.fixed && chance(&s, 30);
@@ -217,8 +219,8 @@ static sluice_context *open_one(struct run *run, int64_t *fixed_rows)
     const sluice_layer layer = {.struct_size = sizeof layer, .router = &router};
     const sluice_layer *layers[1] = {&layer};
     const sluice_transport transport = {.struct_size = sizeof transport,
-                                        .max_tokens = MOST_TOKENS,
-                                        .fixed_tokens = MOST_TOKENS,
+                                        .max_tokens = c->most,
+                                        .fixed_tokens = c->most,
                                         .payload_row_bytes = 1024,
                                         .max_payloads = PAYLOADS,
                                         .capacity_pair = c->capacity_pair,
@@ -256,7 +258,7 @@ static void trip(struct run *run, sluice_context *context, int64_t fixed_rows)
     const struct scene *c = run->scene;
     const sluice_api *api = run->side->api;
     uint64_t s = mix(c->seed + 1000003 * (uint64_t)(run->rank + 1));
-    int64_t tokens = chance(&s, 15) ? 0 : below(&s, MOST_TOKENS + 1);
+    int64_t tokens = chance(&s, 15) ? 0 : below(&s, c->most + 1);
     int32_t local = c->slots + c->shared;
     sluice_dtype ids_type = c->wide ? I64 : I32;
     struct buffer *ids = make(run, ids_type, tokens, c->columns);
