@@ -115,6 +115,8 @@ slcu_result slc_enqueue_padding(const struct sl_dispatch *call, const struct slc
     bool pads = t->row_layout == SLUICE_ROWS_GROUPED && t->row_align > 1;
     if (pads && rows > units)
         units = rows;
+    if (job->peers > 1 && units == 0)
+        units = 1; /* it sees whether the exchange was cut short */
     return slc_move_launch(call->context, job, SLC_K_pad_rows, units, call->args->stream);
 }
 
