@@ -9,9 +9,9 @@ static bool exact_order(const struct sl_dispatch *call)
 
 /* ------------------------------------------------------------------------------------ the job */
 
-/* With m = 2^s / L rounded up, id * m / 2^s is less than id / L + id * L / (L * 2^s): the whole part
- * is that of id / L where 2^s is above id * L. Ids are below W * L, so the product stays below
- * 2 * (W * L)^2, which fits in 32 bits. */
+/* m = 2^s / L rounded up is less than 2^s / L + 1, so id * m / 2^s is less than id / L + id / 2^s:
+ * its whole part is that of id / L where 2^s is above id * L. Ids are below W * L, so the product
+ * stays below 2 * (W * L)^2, which fits in 32 bits. */
 static void fill_divide(struct slc_move *job)
 {
     uint64_t local = (uint64_t)job->local, above = (uint64_t)job->ranks * local * local;
