@@ -173,7 +173,7 @@ static bool open_lane(sluice_context *context, struct slc_lane *lane, slcu_resul
     return !*error;
 }
 
-static bool open_device(sluice_context *context, slcu_result *error)
+static bool lay_device(sluice_context *context, slcu_result *error)
 {
     struct slc_mover *mover = slc_of(context)->mover;
     const struct slcu_driver *driver = slc_of(context)->gpu.driver;
@@ -195,6 +195,16 @@ static bool open_device(sluice_context *context, slcu_result *error)
         if (!open_lane(context, &mover->lanes[i], error))
             return false;
     return !*error;
+}
+
+/* What was set must be there before any stream uses it, or `close` gives it back. */
+static bool open_device(sluice_context *context, slcu_result *error)
+{
+    bool whole = lay_device(context, error);
+    slcu_result waited = slc_of(context)->gpu.driver->StreamSynchronize(NULL);
+    if (!*error)
+        *error = waited;
+    return whole && !*error;
 }
 
 sluice_status slc_mover_open(sluice_context *context, const struct sl_text *text,
