@@ -21,6 +21,7 @@ enum slc_kernel {
     SLC_SLOTS,
     SLC_TOPK_WIDE,
     SLC_ROUTE_WIDE,
+    SLC_BALANCE_SOLVE,
     SLC_KERNELS
 };
 

@@ -56,3 +56,10 @@ $(BUILD)/cuda_differs: tests/cuda/cuda_differs.c plugin.h $(wildcard abi/ext/*.h
 	@mkdir -p $(@D)
 	$(call say,CC)
 	$(Q)$(CC) $(CFLAGS_ALL) -O1 -g -Wno-missing-field-initializers -o $@ $< -ldl -lm
+
+$(BUILD)/balance_solves: tests/cuda/balance_solves.c $(patsubst %,$(BUILD)/obj/cuda/%.o,cu_driver cu_gpu \
+    cu_fork cu_fatbin) $(CORE_SRC:%.c=$(BUILD)/obj/%.o) $(wildcard cuda/kernels/*.h tests/standin/*.h) \
+    mk/cuda.mk
+	$(call say,CC)
+	$(Q)$(CC) $(CFLAGS_ALL) -O1 -g -Wno-missing-field-initializers -o $@ $< $(filter %.o,$^) -ldl -lm \
+	    -pthread

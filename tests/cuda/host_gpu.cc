@@ -13,6 +13,7 @@
 #include "host_warp.h"
 
 #include "../../cuda/cu_types.h"
+#include "../../cuda/kernels/balance_job.h"
 #include "../../cuda/kernels/kernel_job.h"
 
 host_index threadIdx, blockIdx, blockDim, gridDim;
@@ -26,9 +27,11 @@ void slc_route(const struct slc_job job);
 void slc_slots(const struct slc_job job);
 void slc_topk_wide(const struct slc_job job);
 void slc_route_wide(const struct slc_job job);
+void slc_balance_solve(const struct slc_balance job);
 }
 
-typedef void kernel_fn(const struct slc_job);
+/* A kernel and its one parameter. */
+typedef void kernel_fn(const void *job);
 
 /* ------------------------------------------------------------------------------------- fibers */
 
@@ -52,9 +55,10 @@ static warp warps[MOST_THREADS / 32];
 static unsigned char *stacks;
 static int threads, current, ended, block_arrived;
 static unsigned block_turn;
+static int block_any[2];
 static jmp_buf scheduler;
 static kernel_fn *running;
-static const slc_job *running_job;
+static const void *running_job;
 
 static void fail(const char *text, const char *what)
 {
@@ -98,9 +102,19 @@ void host_meet_block()
         yield();
 }
 
+int host_meet_any(int held)
+{
+    unsigned turn = block_turn;
+    if (block_arrived == 0)
+        block_any[turn & 1] = 0;
+    block_any[turn & 1] |= held != 0;
+    host_meet_block();
+    return block_any[turn & 1];
+}
+
 static void begin()
 {
-    running(*running_job);
+    running(running_job);
     fibers[current].done = true;
     ended++;
     _longjmp(scheduler, 1);
@@ -141,7 +155,7 @@ static void run_block()
     _longjmp(fibers[current].at, 1);
 }
 
-static void run(kernel_fn *kernel, const slc_job *job, unsigned blocks, unsigned block)
+static void run(kernel_fn *kernel, const void *job, unsigned blocks, unsigned block)
 {
     if (!stacks)
         stacks = static_cast<unsigned char *>(std::malloc((size_t)MOST_THREADS * STACK));
@@ -171,16 +185,26 @@ struct CUgraphExec_st {
 struct CUfunc_st {
     const char *name;
     kernel_fn *kernel;
+    size_t bytes; /* of its parameter */
 };
 
 static std::mutex lock;
-static CUfunc_st kernels[] = {{"slc_topk", slc_topk},
-                              {"slc_remap", slc_remap},
-                              {"slc_record", slc_record},
-                              {"slc_route", slc_route},
-                              {"slc_slots", slc_slots},
-                              {"slc_topk_wide", slc_topk_wide},
-                              {"slc_route_wide", slc_route_wide}};
+
+template <class Job, void kernel(const Job)> static void call(const void *job)
+{
+    kernel(*static_cast<const Job *>(job));
+}
+
+#define KERNEL(job_, name_)                                                                        \
+    {                                                                                              \
+#name_, call < job_, name_>, sizeof(job_)                                                  \
+    }
+static CUfunc_st kernels[] = {
+    KERNEL(slc_job, slc_topk),       KERNEL(slc_job, slc_remap),
+    KERNEL(slc_job, slc_record),     KERNEL(slc_job, slc_route),
+    KERNEL(slc_job, slc_slots),      KERNEL(slc_job, slc_topk_wide),
+    KERNEL(slc_job, slc_route_wide), KERNEL(slc_balance, slc_balance_solve)};
+#undef KERNEL
 
 static slcu_result work(slcu_stream stream, const std::function<void()> &what)
 {
@@ -274,9 +298,9 @@ CALL cuLaunchKernel(slcu_function function, unsigned grid, unsigned, unsigned, u
 {
     if (block == 0 || block > MOST_THREADS || block % 32 || grid == 0 || bytes > 48 * 1024)
         return 1;
-    slc_job job;
-    std::memcpy(&job, params[0], sizeof job);
-    return work(stream, [=] { run(function->kernel, &job, grid, block); });
+    const char *from = static_cast<const char *>(params[0]);
+    std::vector<char> job(from, from + function->bytes);
+    return work(stream, [=] { run(function->kernel, job.data(), grid, block); });
 }
 CALL cuMemAlloc(slcu_address *address, size_t bytes)
 {

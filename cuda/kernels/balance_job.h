@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What the kernels of the step balance are told (src/core/sl_balance.h); one struct by value.
+ * Pointers are the device's. An entry is an expert, or where another policy picks the copies a
+ * physical expert; a row of counts is [entries + 1], the last the source's rows with shared
+ * columns. */
+#ifndef SLC_BALANCE_JOB_H
+#define SLC_BALANCE_JOB_H
+
+#include "kernel_job.h"
+
+/* The problem of one layer. Source s is the s-th living rank; with `alone` there is one source,
+ * this rank, and where rank is -1 it is of no rank. */
+struct slc_balance {
+    const int32_t *start, *copies;  /* of living copies: [E+2], [P+1]; by_copy: not read */
+    const int32_t *living, *leader; /* [living_count] ascending; [ranks] as sl_balance_leaders */
+    struct sl_ids counts;           /* [sources][entries + 1] */
+    int32_t entries, slots, ranks, physical;
+    int32_t living_count, sources;
+    int32_t rank, own; /* own: this rank's place among the sources */
+    int32_t alone, by_copy;
+    int32_t nodes; /* there are several */
+    int32_t shared, level, objective;
+    /* out, of this rank: */
+    int64_t *quota;   /* [P] of each of `copies`; by_copy: not written */
+    int64_t *whole;   /* [P] the same of all sources */
+    int64_t *columns; /* [ranks] shared columns to each rank; iff level and F > 0 */
+    int32_t *column;  /* [SL_MAX_SHARED] as in sl_quotas */
+    void *scratch;    /* slc_balance_bytes; NULL: they lie in the block's shared memory */
+};
+
+enum { SLC_BALANCE_THREADS = 256 };
+
+/* The solver's scratch, aligned to 8. */
+SL_INLINE int64_t slc_balance_bytes(int64_t entries, int64_t ranks, int64_t physical)
+{
+    int64_t wide = 2 * (entries + 1) + 2 * physical + 5 * ranks;
+    int64_t narrow = 2 * entries + 3 * physical + 6 * ranks;
+    return 8 * wide + (4 * narrow + 7) / 8 * 8;
+}
+
+#endif
