@@ -24,11 +24,33 @@ struct slc_balance {
     int64_t *quota;   /* [P] of each of `copies`; by_copy: not written */
     int64_t *whole;   /* [P] the same of all sources */
     int64_t *columns; /* [ranks] shared columns to each rank; iff level and F > 0 */
-    int32_t *column;  /* [SL_MAX_SHARED] as in sl_quotas */
+    int32_t *column;  /* [SL_MAX_SHARED] as in sl_quotas; iff level and F > 0 */
     void *scratch;    /* slc_balance_bytes; NULL: they lie in the block's shared memory */
 };
 
-enum { SLC_BALANCE_THREADS = 256 };
+/* What a call's rows get, and how they are counted: by tiles of rows, a warp each, in row order. */
+struct slc_balance_call {
+    int32_t *tiles;     /* [tile_count][entries + 1]: counts, then sums over the tiles before;
+                         * by_copy: only of the last entry, the valid rows */
+    int32_t *own;       /* [entries + 1] this rank's row; by_copy: comes zeroed */
+    uint32_t *finished; /* blocks of the count that have ended; 0 between launches */
+    int32_t *call;      /* [P] quotas of this call, of each of `copies` */
+    int64_t *line;      /* [ranks] shared columns of this call up to and with each rank */
+    int32_t *stale;     /* STALE: 1: counts have come since the quotas were made; else NULL */
+    uint64_t *counters; /* [P] what the call's quotas are added to; NULL: nowhere */
+    int32_t tile_rows, tile_count;
+    int32_t visited_only, reserved;
+};
+
+/* One parameter for all kernels of a call. job.in_ids: what was chosen; by_copy: what the dispatch
+ * or the recorder gets already. */
+struct slc_balance_pass {
+    struct slc_job job;
+    struct slc_balance balance;
+    struct slc_balance_call call;
+};
+
+enum { SLC_BALANCE_THREADS = 256, SLC_MOST_TILES = 128, SLC_LEAST_TILE_ROWS = 16 };
 
 /* The solver's scratch, aligned to 8. */
 SL_INLINE int64_t slc_balance_bytes(int64_t entries, int64_t ranks, int64_t physical)

@@ -103,9 +103,16 @@ SLC_DEVICE void slc_solve(const struct slc_balance *job, void *shared)
     }
     if (!job->level || job->shared == 0)
         return;
+    if (threadIdx.x == 0)
+        job->column[0] = -1;
     if (!ones) {
         slc_split_columns(&flow, z, &numbers);
-    } else if (threadIdx.x < SLC_WARP) {
+        return;
+    }
+    SLC_EACH_OF(r, job->ranks)
+    job->columns[r] = 0;
+    __syncthreads();
+    if (threadIdx.x < SLC_WARP && sl_id_at(&job->counts, job->own, job->entries) > 0) {
         slc_serve_columns(&flow, z);
         __syncwarp();
         slc_choose_servers(&flow);
