@@ -1,70 +1,98 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <string.h>
+#include "cu_bank.h"
 
-#include "../src/core/count.h"
-#include "cu_open.h"
+#include "../src/backend/bk_bank.h"
 
 size_t slc_bank_bytes(const struct sl_shape *shape)
 {
-    return sl_place_bytes(shape) +
-           ((size_t)shape->experts + (size_t)shape->physical) * sizeof(int64_t);
+    return (size_t)shape->physical * sizeof(uint64_t);
 }
 
 size_t slc_bank_bytes_there(const struct sl_shape *shape)
 {
-    return sl_place_bytes(shape) + (size_t)shape->physical * sizeof(uint64_t);
+    return sl_place_bytes(shape) + slc_bank_bytes(shape);
+}
+
+/* Copies the bank's tables to the device, in the order of `stream`. */
+static slcu_result push(const sluice_context *context, int32_t index, void *stream)
+{
+    const struct sl_bank *bank = &context->banks[index];
+    return slc_of(context)->gpu.driver->MemcpyHtoDAsync(
+        slc_address(slc_of(context)->layers[index].memory), bank->place_memory,
+        sl_place_bytes(&bank->shape), stream);
+}
+
+static slcu_result clear(sluice_context *context, int32_t index, void *stream)
+{
+    const struct sl_bank *bank = &context->banks[index];
+    return slc_of(context)->gpu.driver->MemsetD8Async(slc_address(bank->counters), 0,
+                                                      slc_bank_bytes(&bank->shape), stream);
 }
 
 bool slc_bank_open(sluice_context *context, int32_t index, slcu_result *error)
 {
-    struct slc_bank *bank = &context->banks[index];
-    const struct sl_shape *shape = &bank->shape;
-    size_t tables = sl_place_bytes(shape);
-    bank->place_memory = slc_alloc(context, slc_bank_bytes(shape), SLUICE_MEM_STATE);
-    if (!bank->place_memory)
+    struct sl_bank *bank = &context->banks[index];
+    struct slc_layer *own = &slc_of(context)->layers[index];
+    own->landing = sl_alloc(context, slc_bank_bytes(&bank->shape), SLUICE_MEM_STATE);
+    own->memory = slc_alloc_there(context, slc_bank_bytes_there(&bank->shape));
+    if (!own->landing || !own->memory)
         return false;
-    bank->folded = (int64_t *)(void *)((char *)bank->place_memory + tables);
-    bank->landing = bank->folded + shape->experts;
-    bank->there_memory = slc_alloc_there(context, slc_bank_bytes_there(shape));
-    if (!bank->there_memory)
-        return false;
-    bank->counters = (uint64_t *)(void *)((char *)bank->there_memory + tables);
-    sl_place_bind(&bank->place, shape, bank->place_memory);
-    sl_place_bind(&bank->there, shape, bank->there_memory);
-    sl_place_trivial(shape, bank->place.map);
-    sl_place_build(&bank->place, shape, bank->place.map, context->alive, context->node,
-                   context->seed, index);
-    *error = context->gpu.driver->MemsetD8Async(slc_address(bank->counters), 0,
-                                                (size_t)shape->physical * sizeof(uint64_t), NULL);
+    bank->counters = (uint64_t *)(void *)((char *)own->memory + sl_place_bytes(&bank->shape));
+    sl_place_bind(&own->at, &bank->shape, own->memory);
+    *error = clear(context, index, NULL);
     if (!*error)
-        *error = slc_bank_push(context, bank, NULL);
+        *error = push(context, index, NULL);
     return !*error;
 }
 
-static slcu_result set(sluice_context *context, int32_t index, const int32_t *map, void *stream)
+void slc_bank_close(sluice_context *context, int32_t index)
 {
-    struct slc_bank *bank = &context->banks[index];
-    const struct slcu_driver *driver = context->gpu.driver;
-    slcu_result error = slc_bank_read(context, bank, stream);
-    if (error)
-        return error;
-    sl_count_logical((const uint64_t *)bank->landing, &bank->shape, bank->place.map, bank->folded);
-    sl_place_build(&bank->place, &bank->shape, map, context->alive, context->node, context->seed,
-                   index);
-    error = driver->MemsetD8Async(slc_address(bank->counters), 0,
-                                  (size_t)bank->shape.physical * sizeof(uint64_t), stream);
-    if (!error)
-        error = slc_bank_push(context, bank, stream);
-    /* The host's tables may change again as soon as this returns. */
+    const struct sl_shape *shape = &context->banks[index].shape;
+    struct slc_layer *own = &slc_of(context)->layers[index];
+    if (own->landing)
+        sl_free(context, own->landing, slc_bank_bytes(shape), SLUICE_MEM_STATE);
+    if (own->memory)
+        slc_free_there(context, own->memory, slc_bank_bytes_there(shape));
+}
+
+static slcu_result land(sluice_context *context, int32_t index, void *stream)
+{
+    const struct sl_bank *bank = &context->banks[index];
+    const struct slcu_driver *driver = slc_of(context)->gpu.driver;
+    slcu_result error =
+        driver->MemcpyDtoHAsync(slc_of(context)->layers[index].landing, slc_address(bank->counters),
+                                slc_bank_bytes(&bank->shape), stream);
     return error ? error : driver->StreamSynchronize(stream);
 }
 
-sluice_status slc_bank_set(sluice_context *context, int32_t index, const int32_t *map, void *stream)
+sluice_status slc_bank_read(sluice_context *context, int32_t bank, void *stream,
+                            const uint64_t **counters)
 {
-    slcu_result error = slc_gpu_enter(&context->gpu);
-    if (error)
-        return slc_judge(context, "cuCtxPushCurrent", error);
-    error = set(context, index, map, stream);
-    slc_gpu_leave(&context->gpu);
-    return slc_judge(context, "setting the placement", error);
+    *counters = slc_of(context)->layers[bank].landing;
+    return slc_run(context, "reading counters", land, bank, stream);
+}
+
+sluice_status slc_bank_zero(sluice_context *context, int32_t bank, void *stream)
+{
+    return slc_run(context, "zeroing counters", clear, bank, stream);
+}
+
+/* The host's tables may change again as soon as this returns. */
+static slcu_result renew(sluice_context *context, int32_t bank, void *stream)
+{
+    const struct slcu_driver *driver = slc_of(context)->gpu.driver;
+    slcu_result error = SLCU_SUCCESS;
+    for (int32_t i = 0; !error && i < context->layer_count; i++)
+        if (context->layers[i].bank_index == i && (bank == -1 || bank == i))
+            error = push(context, i, stream);
+    if (!error && bank == -1)
+        error = driver->MemcpyHtoDAsync(slc_address(slc_of(context)->living_there), context->living,
+                                        (size_t)context->living_count * sizeof(int32_t), stream);
+    return error ? error : driver->StreamSynchronize(stream);
+}
+
+sluice_status slc_bank_renew(sluice_context *context, int32_t bank, void *stream)
+{
+    return slc_run(context, bank == -1 ? "setting the ranks" : "setting the placement", renew, bank,
+                   stream);
 }

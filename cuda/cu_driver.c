@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "cu_fork.h"
+#include "../src/backend/bk_fork.h"
 
 static const char LIBRARY[] = "libcuda.so.1";
 
@@ -58,7 +58,7 @@ static int fill(const struct lookup *lookup, const char *name, int version, void
 
 static void open_driver(void)
 {
-    opened.fork_page = slc_fork_page();
+    opened.fork_page = sl_fork_page();
     if (!opened.fork_page) {
         (void)snprintf(opened.why, sizeof opened.why, "no memory to open %s", LIBRARY);
         return;

@@ -2,24 +2,16 @@
 #ifndef SLC_OPEN_H
 #define SLC_OPEN_H
 
-#include "cu_config.h"
+#include "../src/backend/bk_context.h"
 
-sluice_status slc_open(const sluice_config *config, sluice_context **out, char *text_data,
-                       size_t text_size);
-void slc_close(sluice_context *context);
+sluice_status slc_open(const sluice_config *config, sluice_context **out, char *text, size_t size);
 
-/* Allocates and fills in context->layers and the shapes of context->banks. */
-sluice_status slc_start_layers(sluice_context *context, const sluice_config *config,
-                               const struct slc_text *text);
+/* Does this version serve it? UNSUPPORTED by name where not. */
+sluice_status slc_serves(const struct sl_text *text, const sluice_config *config);
 
-/* ---- cu_bank.c: placements and counters on the device; its context is entered */
+/* ---- cu_tally.c: as in struct sl_backend */
 
-/* Bytes of a bank on the host (place_memory, then folded and landing) and on the device. */
-size_t slc_bank_bytes(const struct sl_shape *shape);
-size_t slc_bank_bytes_there(const struct sl_shape *shape);
-
-/* Gives the bank its memory and the trivial placement. False: no memory, or (*error) the driver
- * failed; close frees what there is. */
-bool slc_bank_open(sluice_context *context, int32_t index, slcu_result *error);
+sluice_status slc_read_tally(sluice_context *context, sluice_stats *stats);
+sluice_status slc_zero_tally(sluice_context *context);
 
 #endif

@@ -35,7 +35,7 @@ $(BUILD)/obj/cuda/cu_fatbin.o: cuda/cu_fatbin.S $(BUILD)/obj/cuda/kernels.fatbin
 	$(Q)$(CC) $(CFLAGS_ALL) -DSLC_FATBIN='"$(BUILD)/obj/cuda/kernels.fatbin"' -c -o $@ $<
 
 $(BUILD)/libsluice_cuda.so: $(CUDA_SRC:%.c=$(BUILD)/obj/%.o) $(BUILD)/obj/cuda/cu_fatbin.o \
-    $(CORE_SRC:%.c=$(BUILD)/obj/%.o) abi/plugin.map
+    $(patsubst %.c,$(BUILD)/obj/%.o,$(CORE_SRC) $(BACKEND_SRC)) abi/plugin.map
 	$(call say,LD)
 	$(Q)$(CC) -O2 -g $(PLUGIN_LD) $(CLOSED) $(LDFLAGS) -o $@ $(filter %.o,$^) -ldl -lm -pthread
 

@@ -39,13 +39,14 @@ judge "src/core that allocates, reads, writes or starts threads" \
         xargs -r grep -nE '\b(malloc|calloc|realloc|free|fopen|printf|puts|pthread_[a-z_]+)\(|<(pthread|unistd)\.h>')"
 judge "includes against the direction of the house" "$(
     {
-        printf '%s\n' "$ours" | grep '^src/core/' | xargs -r grep -nE '#include "(cpu|comm|host|tool|\.\./(cpu|comm|host|tool))'
+        printf '%s\n' "$ours" | grep '^src/core/' | xargs -r grep -nE '#include "(\.\./)?(backend|cpu|comm|host|tool)'
+        printf '%s\n' "$ours" | grep '^src/backend/' | xargs -r grep -nE '#include "(\.\./)?(cpu|comm|host|tool)'
         printf '%s\n' "$ours" | grep '^src/cpu/' | xargs -r grep -nE '#include "(\.\./)?(comm|host|tool)'
         printf '%s\n' "$ours" | grep '^cuda/' | xargs -r grep -nE '#include "(\.\./)*src/(cpu|comm|host|tool)'
         printf '%s\n' "$ours" | grep -E '^src/' | xargs -r grep -nE '#include "(\.\./)*cuda/'
-        printf '%s\n' "$ours" | grep '^src/comm/' | xargs -r grep -nE '#include "(\.\./)?(core|cpu|host|tool)/'
-        printf '%s\n' "$ours" | grep '^src/host/' | xargs -r grep -nE '#include "(\.\./)?(core|cpu|comm|tool)/'
-        printf '%s\n' "$ours" | grep '^src/tool/' | xargs -r grep -nE '#include "(\.\./)?(core|cpu)/'
+        printf '%s\n' "$ours" | grep '^src/comm/' | xargs -r grep -nE '#include "(\.\./)?(core|backend|cpu|host|tool)/'
+        printf '%s\n' "$ours" | grep '^src/host/' | xargs -r grep -nE '#include "(\.\./)?(core|backend|cpu|comm|tool)/'
+        printf '%s\n' "$ours" | grep '^src/tool/' | xargs -r grep -nE '#include "(\.\./)?(core|backend|cpu)/'
     } 2>/dev/null)"
 
 tidy() {

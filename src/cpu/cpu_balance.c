@@ -3,256 +3,272 @@
 
 #include <string.h>
 
+#include "../backend/bk_balance.h"
 #include "../core/mutant.h"
-#include "cpu_balance_place.h"
-#include "cpu_lane.h"
 #include "cpu_waterfill.h"
 
-static bool balances_copies(const sluice_context *context)
-{
-    return context->copy_policy == SLUICE_COPY_BALANCED;
-}
-
-bool sl_balance_serves(const sluice_context *context, const struct sl_layer *layer)
-{
-    return balances_copies(context) ||
-           (context->shared_policy == SLUICE_SHARED_LEVEL && layer->shared > 0);
-}
-
-/* ---------------------------------------------------------------------------------- memory */
-
-struct cut {
-    char *base;
-    size_t used;
+/* A pass over the rows of a call. */
+struct pass {
+    struct sl_walk *walk;
+    const struct sl_layer_balance *own;
+    struct sl_context_balance *balance;
+    const struct sl_shape *shape;
+    const int64_t *quota; /* [P] of this call */
+    int64_t *room;        /* [ranks] shared columns of this call */
+    int32_t rank;         /* of the next shared column, while room[rank] > 0 */
+    struct sl_ids dispatch, recorder;
 };
 
-static void *piece(struct cut *cut, size_t count, size_t size)
-{
-    void *at = cut->base ? cut->base + cut->used : NULL;
-    cut->used += (count * size + 63) / 64 * 64;
-    return at;
-}
+/* ----------------------------------------------------------------------- quotas of this call */
 
-int32_t sl_balance_entries(const sluice_context *context, const struct sl_layer *layer)
-{
-    const struct sl_shape *shape = &layer->bank->shape;
-    return balances_copies(context) ? shape->experts : shape->physical;
-}
+/* Cuts `count` at the boundaries count * S_k / S of old quotas, whose sum S_k may be anything. */
+struct cutter {
+    int64_t count, before, running;
+    int32_t shift;
+    int64_t sum;
+};
 
-/* Lays everything out below balance->memory; NULL: only adds up. */
-static size_t lay_out(const sluice_context *context, struct sl_context_balance *balance)
+static struct cutter cutter_of(int64_t count, int64_t sum)
 {
-    struct cut cut = {balance->memory, 0};
-    size_t ranks = (size_t)context->ranks, entries = 0, physical = 0, scratch = 0;
-    size_t threads = context->host.threads > 1 ? (size_t)context->host.threads : 1;
-    balance->layers = piece(&cut, (size_t)context->layer_count, sizeof *balance->layers);
-    for (int32_t i = 0; i < context->layer_count; i++) {
-        const struct sl_layer *layer = &context->layers[i];
-        const struct sl_shape *shape = &layer->bank->shape;
-        struct sl_layer_balance unused, *own = cut.base ? &balance->layers[i] : &unused;
-        size_t all = (size_t)shape->physical;
-        own->entries = sl_balance_entries(context, layer);
-        own->counts = piece(&cut, ranks * ((size_t)own->entries + 1), sizeof(int64_t));
-        own->routed = piece(&cut, all, sizeof(int64_t));
-        own->whole = piece(&cut, all, sizeof(int64_t));
-        own->shared = piece(&cut, ranks, sizeof(int64_t));
-        size_t bytes = sl_balance_bytes(own->entries, context->ranks, shape->physical);
-        entries = (size_t)own->entries > entries ? (size_t)own->entries : entries;
-        physical = all > physical ? all : physical;
-        scratch = bytes > scratch ? bytes : scratch;
+    struct cutter cutter = {.count = count, .sum = sum};
+    while (cutter.sum >> 31) {
+        cutter.sum >>= 1;
+        cutter.shift++;
     }
-    balance->leader = piece(&cut, ranks, sizeof(int32_t));
-    balance->parts = piece(&cut, threads * entries, sizeof(int64_t));
-    balance->own = piece(&cut, entries + 1, sizeof(int64_t));
-    balance->call = piece(&cut, physical, sizeof(int64_t));
-    balance->room = piece(&cut, ranks, sizeof(int64_t));
-    balance->rows = piece(&cut, ranks * (entries + 1), sizeof(int32_t));
-    balance->start = piece(&cut, physical + 1, sizeof(int32_t));
-    balance->copies = piece(&cut, physical, sizeof(int32_t));
-    balance->turns = piece(&cut, entries, sizeof *balance->turns);
-    balance->scratch = piece(&cut, scratch, 1);
-    return cut.used;
+    return cutter;
 }
 
-size_t sl_balance_needs(const sluice_context *context)
+static int64_t next_cut(struct cutter *cutter, int64_t old)
 {
-    struct sl_context_balance balance = {.memory = NULL};
-    bool any = false;
-    for (int32_t i = 0; i < context->layer_count; i++)
-        any = any || sl_balance_serves(context, &context->layers[i]);
-    return any ? sizeof balance + lay_out(context, &balance) : 0;
+    cutter->running += old;
+    int64_t boundary = cutter->count * (cutter->running >> cutter->shift) / cutter->sum;
+    if (SL_MUTANT(balance_boundary_up) && cutter->running < cutter->sum)
+        boundary += boundary < cutter->count;
+    int64_t part = boundary - cutter->before;
+    cutter->before = boundary;
+    return part;
 }
 
-bool sl_balance_open(sluice_context *context)
+static int64_t sum_of(const int64_t *quota, const int32_t *copies, int32_t count)
 {
-    size_t bytes = sl_balance_needs(context);
-    if (bytes == 0)
-        return true;
-    struct sl_context_balance *balance = sl_alloc(context, sizeof *balance, SLUICE_MEM_STATE);
-    context->balance = balance;
-    if (!balance)
-        return false;
-    balance->bytes = bytes - sizeof *balance;
-    balance->memory = sl_alloc(context, balance->bytes, SLUICE_MEM_STATE);
-    if (!balance->memory)
-        return false;
-    (void)lay_out(context, balance);
-    balance->leaders_of = -1;
-    for (int32_t i = 0; i < context->layer_count; i++)
-        balance->layers[i].config.struct_size = sizeof balance->layers[i].config;
-    return true;
+    int64_t sum = 0;
+    for (int32_t c = 0; c < count; c++)
+        sum += quota[copies[c]];
+    return sum;
 }
 
-void sl_balance_close(sluice_context *context)
+/* This rank's old quotas of the expert; those of all where it had none; else even ones. */
+static void cut_expert(const struct pass *pass, const int32_t *copies, int32_t copies_count,
+                       int64_t count)
 {
-    struct sl_context_balance *balance = context->balance;
-    if (!balance)
-        return;
-    for (int32_t i = 0; balance->memory && i < context->layer_count; i++)
-        sl_free(context, balance->layers[i].window, balance->layers[i].window_bytes,
-                SLUICE_MEM_STATE);
-    sl_free(context, balance->memory, balance->bytes, SLUICE_MEM_STATE);
-    sl_free(context, balance, sizeof *balance, SLUICE_MEM_STATE);
-    context->balance = NULL;
-}
-
-/* ----------------------------------------------------------------------------------- solving */
-
-/* Where another policy picks copies every physical expert on a living rank is its only copy. */
-static void list_physical(const sluice_context *context, const struct sl_shape *shape)
-{
-    struct sl_context_balance *balance = context->balance;
-    int32_t count = 0;
-    for (int32_t p = 0; p < shape->physical; p++) {
-        balance->start[p] = count;
-        if (context->alive[p / shape->slots])
-            balance->copies[count++] = p;
+    const int64_t *old = pass->own->routed;
+    int64_t sum = sum_of(old, copies, copies_count);
+    if (sum == 0) {
+        old = pass->own->whole;
+        sum = sum_of(old, copies, copies_count);
     }
-    balance->start[shape->physical] = count;
+    struct cutter cutter = cutter_of(count, sum ? sum : copies_count);
+    for (int32_t c = 0; c < copies_count; c++)
+        pass->balance->call[copies[c]] = next_cut(&cutter, sum ? old[copies[c]] : 1);
 }
 
-struct sl_balance sl_balance_problem_of(sluice_context *context, int32_t layer)
+static void cut_routed(struct pass *pass)
 {
-    struct sl_context_balance *balance = context->balance;
-    const struct sl_layer_balance *own = &balance->layers[layer];
-    const struct sl_layer *state = &context->layers[layer];
-    const struct sl_shape *shape = &state->bank->shape;
-    static const int32_t nowhere = -1;
-    bool by_row =
-        (context->flags & SLUICE_OPEN_EVERY_RANK_EVERY_ROW) != 0 && !SL_MUTANT(balance_by_rank);
-    bool local = own->config.mode == SLUICE_BALANCE_LOCAL;
-    bool level = context->shared_policy == SLUICE_SHARED_LEVEL;
-    bool known = level || context->shared_policy == SLUICE_SHARED_AT_HOME;
-    int64_t generation = atomic_load(&context->generation);
-    if (balance->leaders_of != generation)
-        sl_balance_leaders(context->ranks, context->node, balance->leader);
-    balance->leaders_of = generation;
-    struct sl_balance problem = {.experts = own->entries,
-                                 .slots = shape->slots,
-                                 .ranks = shape->ranks,
-                                 .shared = known ? shape->shared : 0,
-                                 .level = level,
-                                 .objective = own->config.objective,
-                                 .costs = own->config.costs,
-                                 .alive = context->alive,
-                                 .leader = balance->leader,
-                                 .start = state->bank->place.alive_start,
-                                 .copies = state->bank->place.alive_copies,
-                                 .sources = local ? 1 : context->living_count,
-                                 .source = by_row  ? &nowhere
-                                           : local ? &context->rank
-                                                   : context->living,
-                                 .counts = own->counts,
-                                 .tokens = own->counts + own->entries,
-                                 .stride = own->entries + 1,
-                                 .token_stride = own->entries + 1};
-    if (!balances_copies(context)) {
-        list_physical(context, shape);
-        problem.start = balance->start;
-        problem.copies = balance->copies;
+    const struct sl_place *place = &pass->walk->call.layer->bank->place;
+    for (int32_t e = 0; e < pass->shape->experts; e++) {
+        int32_t begin = place->alive_start[e], count = place->alive_start[e + 1] - begin;
+        if (count > 0)
+            cut_expert(pass, place->alive_copies + begin, count, pass->balance->own[e]);
     }
-    return problem;
+    pass->quota = pass->balance->call;
 }
 
-/* This rank's quotas into the layer. */
-static void solve(sluice_context *context, int32_t layer)
+static void cut_shared(struct pass *pass)
 {
-    struct sl_layer_balance *own = &context->balance->layers[layer];
-    const struct sl_shape *shape = &context->layers[layer].bank->shape;
-    struct sl_quotas quotas = {.count = 1,
-                               .routed = own->routed,
-                               .shared = own->shared,
-                               .column = own->column,
-                               .whole = own->whole};
-    if (own->config.mode != SLUICE_BALANCE_LOCAL)
-        quotas.first = context->comm.rank;
-    memset(own->routed, 0, (size_t)shape->physical * sizeof *own->routed);
-    memset(own->whole, 0, (size_t)shape->physical * sizeof *own->whole);
-    memset(own->shared, 0, (size_t)shape->ranks * sizeof *own->shared);
-    const struct sl_balance problem = sl_balance_problem_of(context, layer);
-    sl_balance_solve(&problem, &quotas, context->balance->scratch);
-    own->solved = true;
-}
-
-/* What must be equal on all ranks that share counts. */
-static uint64_t form_of(const struct sl_layer_balance *own)
-{
-    const int32_t numbers[] = {own->config.mode, own->config.objective, own->config.visited_only,
-                               own->entries};
-    if (SL_MUTANT(balance_form_ignored))
-        return 0;
-    uint64_t form = sl_mix(SL_MIX, numbers, sizeof numbers);
-    return own->config.costs ? sl_mix(form, &own->costs, sizeof own->costs) : form;
-}
-
-/* Brings the layer's counts up to date: this step's own, or everyone's. */
-static sluice_status count(sluice_context *context, int32_t layer)
-{
-    struct sl_context_balance *balance = context->balance;
-    struct sl_layer_balance *own = &balance->layers[layer];
-    size_t bytes = ((size_t)own->entries + 1) * sizeof(int64_t);
-    sluice_status status = SLUICE_OK;
-    if (own->config.mode == SLUICE_BALANCE_NOW)
-        status = sl_exchange_gather(context, SL_CHANNEL_BALANCE, SL_KIND_REMAP, layer, form_of(own),
-                                    balance->own, own->counts, bytes);
-    else
-        memcpy(own->counts, balance->own, bytes);
-    if (status) { /* the counts may be in part this step's: they say nothing */
-        own->step = 0;
-        own->solved = false;
-        return status;
+    int64_t units = pass->balance->own[pass->own->entries] * pass->shape->shared, sum = 0;
+    for (int32_t r = 0; r < pass->shape->ranks; r++)
+        sum += pass->own->shared[r];
+    struct cutter cutter = cutter_of(units, sum ? sum : 1);
+    for (int32_t r = 0; r < pass->shape->ranks; r++) {
+        int64_t old = sum ? pass->own->shared[r] : r == pass->shape->rank;
+        pass->room[r] = next_cut(&cutter, old);
     }
-    if (SL_MUTANT(balance_now_alone))
-        for (int64_t i = 0; i < context->living_count; i++)
-            memcpy(own->counts + i * (own->entries + 1), balance->own, bytes);
-    own->step++;
-    own->epoch = context->layers[layer].bank->epoch;
-    own->generation = atomic_load(&context->generation);
-    return SLUICE_OK;
+}
+
+/* ---------------------------------------------------------------------------------- choices */
+
+static void start_turns(const struct pass *pass)
+{
+    const struct sl_place *place = &pass->walk->call.layer->bank->place;
+    for (int32_t e = 0; e < pass->shape->experts; e++)
+        pass->balance->turns[e] = (struct sl_turn){.at = place->alive_start[e] - 1};
+}
+
+/* The next copy with a quota. */
+static void take_turn(const struct pass *pass, struct sl_turn *turn)
+{
+    const int32_t *copies = pass->walk->call.layer->bank->place.alive_copies;
+    do {
+        turn->physical = copies[++turn->at];
+        turn->left = (int32_t)pass->quota[turn->physical];
+    } while (turn->left == 0);
+    if (SL_MUTANT(balance_quota_short) && turn->left > 1)
+        turn->left--;
+    turn->slot = sl_slot_of(pass->shape, turn->physical);
+}
+
+static void place_choices(struct pass *pass, int64_t t)
+{
+    const struct sl_walk *walk = pass->walk;
+    bool dispatched = walk->call.dispatch_ids.wanted, recorded = walk->call.recorder_ids.wanted;
+    const struct sl_ids *from = dispatched ? &pass->dispatch : &pass->recorder;
+    for (int32_t k = 0; k < walk->remap.top_k; k++) {
+        int64_t e = sl_id_at(from, t, k);
+        if (e < 0)
+            continue;
+        struct sl_turn *turn = &pass->balance->turns[e];
+        if (turn->left == 0)
+            take_turn(pass, turn);
+        turn->left--;
+        if (dispatched)
+            sl_id_put(&pass->dispatch, t, k, turn->slot);
+        if (recorded)
+            sl_id_put(&pass->recorder, t, k, turn->physical);
+    }
+}
+
+/* What the walk could not count, as it did not know the copies. */
+static void count_choices(const struct pass *pass)
+{
+    const struct sl_walk *walk = pass->walk;
+    uint64_t *counters = sl_walk_counters(walk);
+    for (int32_t p = 0; p < pass->shape->physical; p++) {
+        if (walk->counts)
+            counters[p] += (uint64_t)pass->quota[p];
+        if (walk->call.waterfill)
+            walk->load[p / pass->shape->slots] += pass->quota[p];
+    }
+}
+
+/* --------------------------------------------------------------------------- shared columns */
+
+/* Where a row's shared columns are by themselves. */
+static int32_t home_of(const struct pass *pass, int64_t t)
+{
+    const struct sl_remap *remap = &pass->walk->remap;
+    return remap->by_row ? sl_serving_rank(remap, t) : pass->shape->rank;
+}
+
+/* In rising order, each as far as its quota; they are as many as the columns. */
+static int32_t next_rank(struct pass *pass)
+{
+    while (pass->room[pass->rank] == 0)
+        pass->rank++;
+    pass->room[pass->rank]--;
+    return pass->rank;
+}
+
+/* Of the ranks the row visits the one with the most room, the lowest of several; else home. */
+static int32_t visited_rank(struct pass *pass, int64_t t)
+{
+    int32_t best = -1, home = home_of(pass, t);
+    for (int32_t k = 0; k < pass->walk->remap.top_k; k++) {
+        int64_t slot = sl_id_at(&pass->dispatch, t, k);
+        int32_t r = slot < 0 ? -1 : (int32_t)(slot / pass->shape->local);
+        if (r < 0 || r == home || pass->room[r] == 0)
+            continue;
+        if (best < 0 || pass->room[r] > pass->room[best] ||
+            (pass->room[r] == pass->room[best] && r < best))
+            best = r;
+    }
+    if (best < 0)
+        return home;
+    pass->room[best]--;
+    return best;
+}
+
+static bool visits(const struct pass *pass, int64_t t, int32_t rank)
+{
+    for (int32_t k = 0; k < pass->walk->remap.top_k; k++) {
+        int64_t slot = sl_id_at(&pass->dispatch, t, k);
+        if (slot >= 0 && slot / pass->shape->local == rank)
+            return true;
+    }
+    return false;
+}
+
+static int32_t shared_rank(struct pass *pass, int64_t t, int32_t j)
+{
+    bool visited = pass->own->config.visited_only != 0 && !SL_MUTANT(balance_visits_ignored);
+    if (pass->own->column[0] < 0)
+        return visited ? visited_rank(pass, t) : next_rank(pass);
+    int32_t rank = pass->own->column[j];
+    return visited && !visits(pass, t, rank) ? home_of(pass, t) : rank;
+}
+
+static void place_shared(struct pass *pass, int64_t t)
+{
+    for (int32_t j = 0; j < pass->shape->shared; j++) {
+        int64_t rank = shared_rank(pass, t, j);
+        sl_id_put(&pass->dispatch, t, pass->walk->remap.top_k + j,
+                  rank * pass->shape->local + pass->shape->slots + j);
+    }
+}
+
+/* ------------------------------------------------------------------------------------- rows */
+
+/* Gives the choices that the walk left as experts their copies, and shared columns their ranks; in
+ * row order, so the j-th choice of an expert goes where j falls. Counts for route. */
+static void place_all(struct sl_walk *walk, int32_t layer)
+{
+    sluice_context *context = walk->call.context;
+    struct pass pass = {.walk = walk,
+                        .own = &context->balance->layers[layer],
+                        .balance = context->balance,
+                        .shape = &walk->call.layer->bank->shape,
+                        .room = context->balance->room};
+    bool stale = pass.own->config.mode == SLUICE_BALANCE_STALE;
+    bool copies = walk->later;
+    bool level = context->shared_policy == SLUICE_SHARED_LEVEL && walk->call.layer->shared > 0 &&
+                 walk->call.dispatch_ids.wanted;
+    pass.quota = pass.own->routed;
+    pass.dispatch = sl_ids_of(&walk->call.dispatch_ids.view);
+    pass.recorder = sl_ids_of(&walk->call.recorder_ids.view);
+    if (copies && stale)
+        cut_routed(&pass);
+    if (copies)
+        start_turns(&pass);
+    if (level && stale)
+        cut_shared(&pass);
+    else if (level)
+        memcpy(pass.room, pass.own->shared, (size_t)pass.shape->ranks * sizeof *pass.room);
+    copies = copies && (walk->call.dispatch_ids.wanted || walk->call.recorder_ids.wanted);
+    for (int64_t t = 0; t < walk->call.io.valid_rows; t++) {
+        if (walk->call.io.row_valid && !walk->call.io.row_valid[t])
+            continue;
+        if (copies)
+            place_choices(&pass, t);
+        if (level)
+            place_shared(&pass, t);
+    }
+    if (walk->later)
+        count_choices(&pass);
 }
 
 sluice_status sl_balance_run(struct sl_walk *walk, int32_t layer)
 {
-    sluice_context *context = walk->context;
+    sluice_context *context = walk->call.context;
     struct sl_context_balance *balance = context->balance;
-    struct sl_layer_balance *own = &balance->layers[layer];
-    size_t threads = context->host.threads > 1 ? (size_t)context->host.threads : 1;
-    memset(balance->parts, 0, threads * (size_t)own->entries * sizeof *balance->parts);
+    int32_t entries = balance->layers[layer].entries;
+    memset(balance->parts, 0,
+           (size_t)sl_threads(context) * (size_t)entries * sizeof *balance->parts);
     walk->chosen = balance->parts;
-    walk->entries = own->entries;
+    walk->entries = entries;
     sl_walk_run(walk);
-    memcpy(balance->own, balance->parts, (size_t)own->entries * sizeof *balance->own);
-    balance->own[own->entries] = sl_valid_rows(walk);
-    bool stale = own->config.mode == SLUICE_BALANCE_STALE;
-    if (stale) {
-        sl_balance_refresh(context, layer);
-    } else {
-        sluice_status status = count(context, layer);
-        if (status)
-            return status;
-    }
-    if (!stale || !own->solved)
-        solve(context, layer);
-    sl_balance_place(walk, layer);
-    return SLUICE_OK;
+    memcpy(balance->own, balance->parts, (size_t)entries * sizeof *balance->own);
+    balance->own[entries] = sl_valid_rows(walk);
+    sluice_status status = sl_balance_step(context, layer);
+    if (!status)
+        place_all(walk, layer);
+    return status;
 }

@@ -93,47 +93,47 @@ static void zero_here(const struct sl_walk *walk, int64_t first, int32_t count, 
 {
     float here[SL_BLOCK_ROWS];
     for (int32_t i = 0; i < count; i++) {
-        bool ours =
-            !walk->remap.by_row || sl_serving_rank(&walk->remap, first + i) == walk->context->rank;
+        bool ours = !walk->remap.by_row ||
+                    sl_serving_rank(&walk->remap, first + i) == walk->call.context->rank;
         here[i] = ours || SL_MUTANT(zero_weight_on_every_rank) ? zero[i] : 0.0F;
     }
-    put_floats(&walk->zero_here, first, count, here);
+    put_floats(&walk->call.zero_here, first, count, here);
 }
 
 static void map_block(const struct sl_walk *walk, struct block *block, int64_t first, int32_t count,
                       const int32_t *ids, const float *weights, const float *shared,
                       struct part *part)
 {
-    int32_t top_k = walk->layer->rule.top_k;
+    int32_t top_k = walk->call.layer->rule.top_k;
     struct sl_mapped mapped = {
-        .physical = place(&walk->recorder_ids, first, SL_T_I32, block->physical),
-        .slots = walk->dispatch_ids.wanted || walk->waterfill
-                     ? place(&walk->dispatch_ids, first, SL_T_I32, block->slots)
+        .physical = place(&walk->call.recorder_ids, first, SL_T_I32, block->physical),
+        .slots = walk->call.dispatch_ids.wanted || walk->call.waterfill
+                     ? place(&walk->call.dispatch_ids, first, SL_T_I32, block->slots)
                      : NULL,
-        .weights = walk->dispatch_weights.wanted
-                       ? place(&walk->dispatch_weights, first, SL_T_F32, block->slot_weights)
+        .weights = walk->call.dispatch_weights.wanted
+                       ? place(&walk->call.dispatch_weights, first, SL_T_F32, block->slot_weights)
                        : NULL};
-    mark_valid(&walk->io, first, count, block->valid);
+    mark_valid(&walk->call.io, first, count, block->valid);
     sl_remap_block(&walk->remap, first, count, block->valid, ids, weights, shared, &mapped,
                    &part->tally);
     if (SL_MUTANT(recorder_after_shift))
         for (int32_t i = 0; i < count * top_k; i++)
             if (mapped.physical[i] >= 0)
                 mapped.physical[i] = sl_slot_of(walk->remap.shape, mapped.physical[i]);
-    put_ids(&walk->recorder_ids, first, count, mapped.physical);
+    put_ids(&walk->call.recorder_ids, first, count, mapped.physical);
     if (mapped.slots)
-        put_ids(&walk->dispatch_ids, first, count, mapped.slots);
+        put_ids(&walk->call.dispatch_ids, first, count, mapped.slots);
     if (mapped.weights)
-        put_floats(&walk->dispatch_weights, first, count, mapped.weights);
-    const struct sl_shape *shape = &walk->layer->bank->shape;
+        put_floats(&walk->call.dispatch_weights, first, count, mapped.weights);
+    const struct sl_shape *shape = &walk->call.layer->bank->shape;
     if (part->chosen)
         (void)sl_count_ids(part->chosen, walk->entries, mapped.physical, (int64_t)count * top_k);
-    if (walk->waterfill && !walk->later)
+    if (walk->call.waterfill && !walk->later)
         sl_waterfill_count(shape, (int64_t)count * top_k, mapped.physical, part->load);
     bool counts_shared = SL_MUTANT(shared_counted) ||
-                         (SL_MUTANT(shared_counted_in_waterfill) && walk->waterfill) ||
+                         (SL_MUTANT(shared_counted_in_waterfill) && walk->call.waterfill) ||
                          (SL_MUTANT(shared_counted_in_route) && walk->counts) ||
-                         (SL_MUTANT(shared_counted_in_level) && walk->balance);
+                         (SL_MUTANT(shared_counted_in_level) && walk->call.balance);
     for (int32_t i = 0; counts_shared && shape->shared > 0 && i < count; i++)
         part->counters[(shape->rank + 1) * shape->slots - 1] += block->valid[i];
     if (walk->counts && !walk->later)
@@ -146,37 +146,37 @@ static void run_block(const struct sl_walk *walk, struct block *block, int64_t f
 {
     const int32_t *ids;
     const float *weights = NULL, *shared = NULL;
-    const struct sl_rule *rule = &walk->layer->rule;
+    const struct sl_rule *rule = &walk->call.layer->rule;
     if (walk->chooses) {
-        struct sl_choices choices = {.ids = place(&walk->ids, first, SL_T_I32, block->ids),
-                                     .weights =
-                                         place(&walk->weights, first, SL_T_F32, block->weights),
-                                     .shared = block->shared,
-                                     .zero = block->zero};
-        walk->layer->choose(rule, &walk->io, first, count, &choices);
-        put_ids(&walk->ids, first, count, choices.ids);
-        put_floats(&walk->weights, first, count, choices.weights);
-        put_floats(&walk->shared_weights, first, count, choices.shared);
-        put_floats(&walk->zero_weight, first, count, choices.zero);
+        struct sl_choices choices = {
+            .ids = place(&walk->call.ids, first, SL_T_I32, block->ids),
+            .weights = place(&walk->call.weights, first, SL_T_F32, block->weights),
+            .shared = block->shared,
+            .zero = block->zero};
+        walk->choose(rule, &walk->call.io, first, count, &choices);
+        put_ids(&walk->call.ids, first, count, choices.ids);
+        put_floats(&walk->call.weights, first, count, choices.weights);
+        put_floats(&walk->call.shared_weights, first, count, choices.shared);
+        put_floats(&walk->call.zero_weight, first, count, choices.zero);
         ids = choices.ids;
         weights = choices.weights;
         shared = rule->shared_weight != SLUICE_SHARED_ONE ? choices.shared : NULL;
     } else {
-        ids = get_ids(&walk->in_ids, first, count, block->ids);
-        if (walk->in_weights.data) {
-            get_floats(&walk->in_weights, first, count, block->weights);
+        ids = get_ids(&walk->call.in_ids, first, count, block->ids);
+        if (walk->call.in_weights.data) {
+            get_floats(&walk->call.in_weights, first, count, block->weights);
             weights = block->weights;
         }
-        if (walk->in_shared.data) {
-            get_floats(&walk->in_shared, first, count, block->shared);
+        if (walk->call.in_shared.data) {
+            get_floats(&walk->call.in_shared, first, count, block->shared);
             shared = block->shared;
         }
-        if (walk->in_zero.data)
-            get_floats(&walk->in_zero, first, count, block->zero);
+        if (walk->call.in_zero.data)
+            get_floats(&walk->call.in_zero, first, count, block->zero);
     }
     if (walk->maps)
         map_block(walk, block, first, count, ids, weights, shared, part);
-    if (walk->zero_here.wanted)
+    if (walk->call.zero_here.wanted)
         zero_here(walk, first, count, block->zero);
 }
 
@@ -187,25 +187,25 @@ struct run {
 
 uint64_t *sl_walk_counters(const struct sl_walk *walk)
 {
-    const struct sl_bank *bank = walk->layer->bank;
+    const struct sl_bank *bank = walk->call.layer->bank;
     return bank->counters +
-           (walk->holds ? (int64_t)sl_threads(walk->context) * bank->shape.physical : 0);
+           (walk->holds ? (int64_t)sl_threads(walk->call.context) * bank->shape.physical : 0);
 }
 
 static void run_part(void *job, int32_t index, int32_t parts)
 {
     struct run *run = job;
     const struct sl_walk *walk = run->walk;
-    int64_t blocks = (walk->rows + SL_BLOCK_ROWS - 1) / SL_BLOCK_ROWS;
+    int64_t blocks = (walk->call.rows + SL_BLOCK_ROWS - 1) / SL_BLOCK_ROWS;
     int64_t from = blocks * index / parts * SL_BLOCK_ROWS;
     int64_t to = blocks * (index + 1) / parts * SL_BLOCK_ROWS;
-    if (to > walk->rows)
-        to = walk->rows;
-    const struct sl_bank *bank = walk->layer->bank;
+    if (to > walk->call.rows)
+        to = walk->call.rows;
+    const struct sl_bank *bank = walk->call.layer->bank;
     struct part part = {
         .counters =
             index ? bank->counters + (int64_t)index * bank->shape.physical : sl_walk_counters(walk),
-        .load = walk->load ? walk->load + (int64_t)index * walk->context->ranks : NULL,
+        .load = walk->load ? walk->load + (int64_t)index * walk->call.context->ranks : NULL,
         .chosen = walk->chosen ? walk->chosen + (int64_t)index * walk->entries : NULL};
     struct sl_walk own;
     if (SL_MUTANT(random_by_thread)) {
@@ -225,8 +225,8 @@ static void run_part(void *job, int32_t index, int32_t parts)
 /* Brings the other parts' counts into the first one's. */
 static void merge(const struct sl_walk *walk, int32_t parts)
 {
-    const struct sl_bank *bank = walk->layer->bank;
-    int32_t physical = bank->shape.physical, ranks = walk->context->ranks;
+    const struct sl_bank *bank = walk->call.layer->bank;
+    int32_t physical = bank->shape.physical, ranks = walk->call.context->ranks;
     uint64_t *sum = sl_walk_counters(walk);
     for (int32_t i = 1; i < parts - SL_MUTANT(last_thread_not_counted); i++) {
         uint64_t *counters = bank->counters + (int64_t)i * physical;
@@ -234,7 +234,7 @@ static void merge(const struct sl_walk *walk, int32_t parts)
             sum[p] += counters[p];
             counters[p] = 0;
         }
-        for (int32_t r = 0; walk->waterfill && r < ranks; r++)
+        for (int32_t r = 0; walk->call.waterfill && r < ranks; r++)
             walk->load[r] += walk->load[(int64_t)i * ranks + r];
         for (int32_t e = 0; walk->chosen && e < walk->entries; e++)
             walk->chosen[e] += walk->chosen[(int64_t)i * walk->entries + e];
@@ -243,11 +243,12 @@ static void merge(const struct sl_walk *walk, int32_t parts)
 
 void sl_walk_run(struct sl_walk *walk)
 {
-    if (walk->rows == 0)
+    if (walk->call.rows == 0)
         return;
     struct run run;
     run.walk = walk;
-    int32_t parts = sl_pool_run(walk->context->pool, run_part, &run, walk->rows, GRAIN_ROWS);
+    int32_t parts = sl_pool_run(sl_cpu_of(walk->call.context)->pool, run_part, &run,
+                                walk->call.rows, GRAIN_ROWS);
     merge(walk, parts);
     for (int32_t i = 0; i < parts; i++) {
         walk->tally.rejected += run.tally[i].rejected;
@@ -257,8 +258,8 @@ void sl_walk_run(struct sl_walk *walk)
 
 void sl_walk_keep(struct sl_walk *walk)
 {
-    const struct sl_bank *bank = walk->layer->bank;
-    struct sl_tally *tally = &walk->context->tally;
+    const struct sl_bank *bank = walk->call.layer->bank;
+    struct sl_tally *tally = &walk->call.context->tally;
     int32_t op = walk->chooses ? SLUICE_OP_ROUTE : SLUICE_OP_REMAP;
     if (walk->tally.rejected)
         atomic_fetch_add_explicit(&tally->rejected[op], walk->tally.rejected, memory_order_relaxed);
@@ -273,7 +274,7 @@ void sl_walk_keep(struct sl_walk *walk)
 
 void sl_walk_drop(struct sl_walk *walk)
 {
-    const struct sl_bank *bank = walk->layer->bank;
+    const struct sl_bank *bank = walk->call.layer->bank;
     if (SL_MUTANT(failed_route_counts))
         sl_walk_keep(walk);
     memset(sl_walk_counters(walk), 0, (size_t)bank->shape.physical * sizeof *bank->counters);

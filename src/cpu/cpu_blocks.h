@@ -4,35 +4,20 @@
 #ifndef SL_CPU_BLOCKS_H
 #define SL_CPU_BLOCKS_H
 
-#include "cpu_args.h"
-
-/* A dense [T, columns] output, or one with strides or another id type. */
-struct sl_out {
-    struct sl_view view; /* data NULL: not asked for */
-    bool wanted;
-};
+#include "../backend/bk_call.h"
+#include "../core/remap.h"
+#include "cpu_context.h"
 
 struct sl_walk {
-    sluice_context *context;
-    struct sl_layer *layer;
-    int64_t rows;
+    struct sl_call call;
 
-    bool chooses; /* topk and route; remap reads `ids` and `weights` below */
-    bool maps;    /* remap and route */
-    bool counts;  /* route */
-
-    struct sl_choose_io io; /* also row_valid and valid_rows of remap */
-
-    /* remap's inputs */
-    struct sl_view in_ids, in_weights, in_shared, in_zero;
-
-    struct sl_out ids, weights, shared_weights, zero_weight;               /* topk's outputs */
-    struct sl_out dispatch_ids, dispatch_weights, recorder_ids, zero_here; /* remap's */
+    bool chooses;         /* topk and route; remap reads in_ids and in_weights of the call */
+    bool maps;            /* remap and route */
+    bool counts;          /* route */
+    sl_choose_fn *choose; /* of the layer */
 
     struct sl_remap remap;
-    bool waterfill;
-    int64_t *load; /* waterfill: [parts][ranks] choices by destination, zeroed by the caller */
-    bool balance;
+    int64_t *load;    /* waterfill: [parts][ranks] choices by destination, zeroed by the caller */
     bool later;       /* balance: choices stay experts in this pass */
     int32_t entries;  /* balance: experts or physical experts, whatever the choices are */
     uint64_t *chosen; /* balance: [parts][entries] choices, zeroed by the caller */

@@ -4,119 +4,19 @@
 #include <math.h>
 #include <string.h>
 
+#include "../backend/bk_combine.h"
 #include "../core/mutant.h"
-#include "cpu_lane.h"
-
-struct call {
-    sluice_context *context;
-    struct sl_exchange *exchange;
-    const sluice_combine_args *args;
-    struct sl_layer *layer;
-    struct sl_lane *lane;
-    struct sl_view rows, zero_weight, x, out;
-    int32_t type; /* SL_F32 ... */
-    int32_t own;  /* this rank among the living */
-    bool weighs;  /* rows times their weights; else the input had them */
-    float scale;
-    size_t row_bytes;
-};
-
-/* ------------------------------------------------------------------------------------ checks */
-
-static sluice_status check_handle(struct call *call)
-{
-    sluice_context *context = call->context;
-    const sluice_handle *handle = call->args->handle;
-    if (!call->exchange || call->exchange->transport.lanes == 0)
-        return sl_fail(context, SLUICE_UNSUPPORTED,
-                       "combine: config.uses had neither EXACT nor FIXED at open");
-    if (!handle)
-        return sl_fail(context, SLUICE_INVALID, "handle is NULL");
-    uint64_t lane = handle->opaque[1];
-    if (handle->opaque[0] == 0 || lane >= (uint64_t)call->exchange->transport.lanes ||
-        handle->opaque[2] != (uint64_t)call->args->layer)
-        return sl_fail(context, SLUICE_INVALID,
-                       "handle is not one of a dispatch of layer %d in this context",
-                       call->args->layer);
-    call->lane = &call->exchange->lanes[lane];
-    if (SL_MUTANT(lanes_shared))
-        call->lane = &call->exchange->lanes[0];
-    if (handle->opaque[0] == call->lane->call && call->lane->state == LANE_COUNTED &&
-        !SL_MUTANT(stale_handle_accepted))
-        return sl_fail(context, SLUICE_STALE, "handle is of a COUNT whose SEND has not been made");
-    if ((handle->opaque[0] != call->lane->call || call->lane->state != LANE_SENT) &&
-        !SL_MUTANT(stale_handle_accepted))
-        return sl_fail(context, SLUICE_STALE,
-                       "handle is of an earlier dispatch: lane %d has gone on, or its dispatch did "
-                       "not end",
-                       (int32_t)lane);
-    return SLUICE_OK;
-}
-
-static sluice_status check_tensors(struct call *call)
-{
-    sluice_context *context = call->context;
-    const sluice_combine_args *args = call->args;
-    sluice_status status;
-    if ((status = sl_check_tensor(context, "rows", args->rows, -1, -1, SL_T_FLOATS, &call->rows)) ||
-        (status = sl_check_result(context, "out", args->out, call->lane->tokens, call->rows.columns,
-                                  call->rows.type, &call->out)))
-        return status;
-    if (call->rows.rows < call->lane->rows.total)
-        return sl_fail(context, SLUICE_INVALID, "rows has %lld rows: the dispatch wrote %lld",
-                       (long long)call->rows.rows, (long long)call->lane->rows.total);
-    call->row_bytes = (size_t)call->rows.columns * (size_t)call->rows.size;
-    if (call->row_bytes > (size_t)call->exchange->transport.combine_row_bytes)
-        return sl_fail(context, SLUICE_INVALID,
-                       "rows has rows of %zu bytes: at most combine_row_bytes of "
-                       "config.transport, which is %lld",
-                       call->row_bytes, (long long)call->exchange->transport.combine_row_bytes);
-    if (!args->zero_weight != !args->x)
-        return sl_fail(context, SLUICE_INVALID,
-                       "%s is missing: zero_weight and x come together or not at all",
-                       args->x ? "zero_weight" : "x");
-    if (!args->x)
-        return SLUICE_OK;
-    if ((status = sl_check_tensor(context, "zero_weight", args->zero_weight, call->lane->tokens, 1,
-                                  SL_T_F32, &call->zero_weight)))
-        return status;
-    return sl_check_tensor(context, "x", args->x, call->lane->tokens, call->rows.columns,
-                           call->rows.type, &call->x);
-}
-
-static sluice_status check(struct call *call)
-{
-    sluice_context *context = call->context;
-    const sluice_combine_args *args = call->args;
-    call->exchange = context->exchange;
-    sluice_status status;
-    if ((status = sl_check_layer(context, args->layer, &call->layer)) ||
-        (status = check_handle(call)) || (status = check_tensors(call)))
-        return status;
-    const struct sl_rule *rule = &call->layer->rule;
-    if (args->scale != 0 && args->scale != 1)
-        return sl_fail(context, SLUICE_INVALID, "scale is %d: must be 0 or 1", args->scale);
-    if (args->scale && rule->scale_by != SLUICE_SCALE_BY_ENGINE)
-        return sl_fail(context, SLUICE_INVALID,
-                       "scale is 1: the layer's weights are scaled already (scale_by IN_WEIGHTS)");
-    call->scale = args->scale && !SL_MUTANT(combine_scale_ignored) ? rule->scale : 1.0F;
-    call->weighs = rule->weight_on == SLUICE_WEIGHT_ON_OUTPUT || SL_MUTANT(input_weighed_again);
-    call->own = call->exchange->peer_of[context->rank];
-    call->type = call->rows.type == SL_T_F32   ? SL_F32
-                 : call->rows.type == SL_T_F16 ? SL_F16
-                                               : SL_BF16;
-    return SLUICE_OK;
-}
+#include "cpu_dispatch.h"
 
 /* ---------------------------------------------------------------------------------- the sums */
 
-static const int32_t *meta_at(const struct call *call, int32_t peer, int64_t i)
+static const int32_t *meta_at(const struct sl_combine *call, int32_t peer, int64_t i)
 {
     return call->lane->meta +
            (call->lane->from_start[peer] + i) * (1 + 2 * (int64_t)call->lane->columns);
 }
 
-static const void *row_at(const struct call *call, int64_t row)
+static const void *row_at(const struct sl_combine *call, int64_t row)
 {
     return call->rows.data + row * call->rows.stride * call->rows.size;
 }
@@ -129,7 +29,7 @@ struct sum {
     bool dropped;
 };
 
-static void finish_token(const struct call *call, int64_t t, const struct sum *sum,
+static void finish_token(const struct sl_combine *call, int64_t t, const struct sum *sum,
                          int32_t row_type)
 {
     char *out = call->out.data + t * call->out.stride * call->out.size;
@@ -164,24 +64,24 @@ static void finish_token(const struct call *call, int64_t t, const struct sum *s
         job.zero_weight =
             ((const float *)(void *)call->zero_weight.data)[t * call->zero_weight.stride];
     }
-    call->context->sums.sum(&job);
+    sl_cpu_of(call->context)->sums.sum(&job);
 }
 
 /* Does token t stand in what was sent to `peer`, whose list has come to cursor? */
-static bool was_sent(const struct call *call, int32_t peer, int64_t t)
+static bool was_sent(const struct sl_combine *call, int32_t peer, int64_t t)
 {
     int64_t at = call->lane->send.start[peer] + call->exchange->cursor[peer];
     return at < call->lane->send.start[peer + 1] && call->lane->send.token[at] == t;
 }
 
-static void rewind_cursors(const struct call *call)
+static void rewind_cursors(const struct sl_combine *call)
 {
     memset(call->exchange->cursor, 0,
            (size_t)call->lane->send.peers * sizeof *call->exchange->cursor);
 }
 
 /* Every peer's cursor past token t. */
-static void pass_token(const struct call *call, int64_t t)
+static void pass_token(const struct sl_combine *call, int64_t t)
 {
     const int32_t *ids = call->lane->ids + t * call->lane->columns;
     int32_t local = call->lane->rows.local;
@@ -195,7 +95,7 @@ static void pass_token(const struct call *call, int64_t t)
 }
 
 /* EXACT: the rows of token t, in column order; those of other ranks are taken off in [peers]. */
-static void gather_token(const struct call *call, int64_t t, const char **in, struct sum *sum)
+static void gather_token(const struct sl_combine *call, int64_t t, const char **in, struct sum *sum)
 {
     const struct sl_lane *lane = call->lane;
     const int32_t *ids = lane->ids + t * lane->columns;
@@ -226,7 +126,7 @@ static void gather_token(const struct call *call, int64_t t, const char **in, st
 /* ------------------------------------------------------------------------------------- EXACT */
 
 /* Rows of the tokens [first, last) of every home, packed by home. back [peers]: tokens done. */
-static void pack_exact(const struct call *call, int64_t first, int64_t last, int64_t *back)
+static void pack_exact(const struct sl_combine *call, int64_t first, int64_t last, int64_t *back)
 {
     struct sl_exchange *exchange = call->exchange;
     const struct sl_lane *lane = call->lane;
@@ -254,7 +154,7 @@ static void pack_exact(const struct call *call, int64_t first, int64_t last, int
 }
 
 /* What comes back for the tokens [first, last): recv and recv_bytes. */
-static void expect_exact(const struct call *call, int64_t first, int64_t last)
+static void expect_exact(const struct sl_combine *call, int64_t first, int64_t last)
 {
     struct sl_exchange *exchange = call->exchange;
     const struct sl_lane *lane = call->lane;
@@ -276,7 +176,8 @@ static void expect_exact(const struct call *call, int64_t first, int64_t last)
     (void)first;
 }
 
-static sluice_status run_exact(struct call *call, const struct sl_header *header, int64_t most)
+static sluice_status run_exact(struct sl_combine *call, const struct sl_header *header,
+                               int64_t most)
 {
     struct sl_exchange *exchange = call->exchange;
     const struct sl_lane *lane = call->lane;
@@ -313,7 +214,7 @@ static sluice_status run_exact(struct call *call, const struct sl_header *header
 /* ---------------------------------------------------------------------------------- PER_RANK */
 
 /* This rank's share of one token, in f32. */
-static void add_partial(const struct call *call, const int32_t *meta, float *out)
+static void add_partial(const struct sl_combine *call, const int32_t *meta, float *out)
 {
     const struct sl_lane *lane = call->lane;
     struct sum sum = {.count = 0};
@@ -339,7 +240,7 @@ static void add_partial(const struct call *call, const int32_t *meta, float *out
                              .n = call->rows.columns,
                              .scale = 1.0F,
                              .out = out};
-    call->context->sums.sum(&job);
+    sl_cpu_of(call->context)->sums.sum(&job);
 }
 
 static int64_t before(const int32_t *tokens, int64_t from, int64_t to, int64_t last)
@@ -350,7 +251,7 @@ static int64_t before(const int32_t *tokens, int64_t from, int64_t to, int64_t l
 }
 
 /* Partial sums of the tokens before `last` of every home, and what comes back for them. */
-static void pack_partial(const struct call *call, int64_t last, int64_t *back)
+static void pack_partial(const struct sl_combine *call, int64_t last, int64_t *back)
 {
     struct sl_exchange *exchange = call->exchange;
     const struct sl_lane *lane = call->lane;
@@ -374,7 +275,8 @@ static void pack_partial(const struct call *call, int64_t last, int64_t *back)
     }
 }
 
-static void gather_partial(const struct call *call, int64_t t, const char **in, struct sum *sum)
+static void gather_partial(const struct sl_combine *call, int64_t t, const char **in,
+                           struct sum *sum)
 {
     const struct sl_lane *lane = call->lane;
     const int32_t *ids = lane->ids + t * lane->columns;
@@ -397,7 +299,8 @@ static void gather_partial(const struct call *call, int64_t t, const char **in, 
     }
 }
 
-static sluice_status run_per_rank(struct call *call, const struct sl_header *header, int64_t most)
+static sluice_status run_per_rank(struct sl_combine *call, const struct sl_header *header,
+                                  int64_t most)
 {
     struct sl_exchange *exchange = call->exchange;
     const struct sl_lane *lane = call->lane;
@@ -431,7 +334,7 @@ static sluice_status run_per_rank(struct call *call, const struct sl_header *hea
 
 /* -------------------------------------------------------------------------------- the call */
 
-static void tally_moved(const struct call *call, bool exact)
+static void tally_moved(const struct sl_combine *call, bool exact)
 {
     const struct sl_lane *lane = call->lane;
     uint64_t rows = 0;
@@ -450,7 +353,7 @@ static void tally_moved(const struct call *call, bool exact)
     atomic_fetch_add_explicit(&tally->combine_moved, bytes + frame, memory_order_relaxed);
 }
 
-static sluice_status run(struct call *call)
+static sluice_status run(struct sl_combine *call)
 {
     bool exact = call->exchange->transport.combine_order == SLUICE_COMBINE_EXACT;
     struct sl_header header = {.kind = SL_KIND_COMBINE,
@@ -477,9 +380,8 @@ sluice_status cpu_combine(sluice_context *context, const sluice_combine_args *ar
     sluice_status status = sl_enter(context, SLUICE_OP_COMBINE, &started);
     if (status)
         return status;
-    struct call call = {.context = context, .args = args};
-    if ((status = sl_check_struct(context, NULL, 0, "args", args, sizeof *args, sizeof *args)) ||
-        (status = check(&call)))
+    struct sl_combine call = {.context = context, .args = args};
+    if ((status = sl_combine_check(&call)))
         return status;
     return sl_leave(context, SLUICE_OP_COMBINE, started, run(&call));
 }

@@ -2,8 +2,8 @@
  * dispatch: count the tokens for every rank, trade the counts, lay out the rows. */
 #include <string.h>
 
+#include "../backend/bk_balance.h"
 #include "../core/mutant.h"
-#include "cpu_balance.h"
 #include "cpu_dispatch.h"
 
 static void reject(struct sl_dispatch *call, uint64_t count)

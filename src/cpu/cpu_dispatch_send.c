@@ -91,7 +91,7 @@ static void put_rows(const struct sl_dispatch *call, const int32_t *meta, int32_
             int64_t n = out->columns / (call->multiply_type == SL_F32 ? 4 : 2);
             if (SL_MUTANT(multiplied_twice))
                 weight *= weight;
-            call->context->sums.scale(to, from, call->multiply_type, 0, n, weight);
+            sl_cpu_of(call->context)->sums.scale(to, from, call->multiply_type, 0, n, weight);
         } else {
             memcpy(to, from, (size_t)out->columns);
         }
@@ -207,7 +207,7 @@ static sluice_status move(struct sl_dispatch *call, const struct sl_header *head
     int32_t own = call->exchange->peer_of[call->context->rank], peers = lane->send.peers;
     struct own_job job = {call, own};
     int64_t own_tokens = lane->from_start[own + 1] - lane->from_start[own];
-    (void)sl_pool_run(call->context->pool, put_own, &job, own_tokens, 16);
+    (void)sl_pool_run(sl_cpu_of(call->context)->pool, put_own, &job, own_tokens, 16);
     zero_padding(call);
     if (call->token_bytes == 0 || peers == 1)
         return SLUICE_OK;

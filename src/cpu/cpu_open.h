@@ -4,8 +4,6 @@
 
 #include "../../plugin.h"
 
-sluice_status cpu_open(const sluice_config *config, sluice_context **out, char *text_data,
-                       size_t text_size);
-void cpu_close(sluice_context *context);
+sluice_status cpu_open(const sluice_config *config, sluice_context **out, char *text, size_t size);
 
 #endif

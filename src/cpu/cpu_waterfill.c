@@ -3,10 +3,10 @@
 
 #include <string.h>
 
+#include "../backend/bk_exchange.h"
 #include "../core/mutant.h"
-#include "cpu_exchange.h"
 
-/* context->load: [threads][W] counts of the walk, then [W] loads, [W] tokens, then (dynamic)
+/* sl_cpu_of(context)->load: [threads][W] counts of the walk, then [W] loads, [W] tokens, then (dynamic)
  * [living][W + 1] of what every rank said. */
 struct room {
     int64_t *load, *tokens, *said;
@@ -16,7 +16,7 @@ static struct room room_of(const sluice_context *context)
 {
     int64_t threads = sl_threads(context);
     struct room room;
-    room.load = context->load + threads * context->ranks;
+    room.load = sl_cpu_of(context)->load + threads * context->ranks;
     room.tokens = room.load + context->ranks;
     room.said = room.tokens + context->ranks;
     return room;
@@ -25,17 +25,18 @@ static struct room room_of(const sluice_context *context)
 int64_t sl_valid_rows(const struct sl_walk *walk)
 {
     int64_t count = 0;
-    for (int64_t t = 0; t < walk->io.valid_rows; t++)
-        count += !walk->io.row_valid || walk->io.row_valid[t];
+    for (int64_t t = 0; t < walk->call.io.valid_rows; t++)
+        count += !walk->call.io.row_valid || walk->call.io.row_valid[t];
     return count;
 }
 
 /* Sums the counts of all living ranks into room->load and their rows into room->tokens. */
 static sluice_status share(struct sl_walk *walk, int32_t layer, const struct room *room)
 {
-    sluice_context *context = walk->context;
+    sluice_context *context = walk->call.context;
     int64_t width = context->ranks + 1;
-    int64_t *mine = context->load; /* its own part 0, one longer: part 1 has been merged */
+    int64_t *mine =
+        sl_cpu_of(context)->load; /* its own part 0, one longer: part 1 has been merged */
     int64_t own[SL_MAX_RANKS + 1];
     memcpy(own, mine, (size_t)context->ranks * sizeof *own);
     own[context->ranks] = sl_valid_rows(walk);
@@ -69,8 +70,8 @@ static void move_row(const struct sl_walk *walk, const struct sl_ids *ids, int64
     for (int32_t j = 0; j < shape->shared; j++) {
         int64_t slot = rank < 0 ? -1 : (int64_t)rank * shape->local + shape->slots + j;
         sl_id_put(ids, t, top_k + j, slot);
-        if (rank < 0 && walk->dispatch_weights.wanted) {
-            const struct sl_view *weights = &walk->dispatch_weights.view;
+        if (rank < 0 && walk->call.dispatch_weights.wanted) {
+            const struct sl_view *weights = &walk->call.dispatch_weights.view;
             ((float *)(void *)weights->data)[t * weights->stride + top_k + j] = 0.0F;
         }
     }
@@ -80,9 +81,9 @@ static void move_shared(const struct sl_walk *walk, const struct sl_waterfill *p
 {
     const struct sl_shape *shape = walk->remap.shape;
     int32_t top_k = walk->remap.top_k;
-    struct sl_ids ids = sl_ids_of(&walk->dispatch_ids.view);
-    for (int64_t t = 0; t < walk->io.valid_rows; t++) {
-        if (walk->io.row_valid && !walk->io.row_valid[t])
+    struct sl_ids ids = sl_ids_of(&walk->call.dispatch_ids.view);
+    for (int64_t t = 0; t < walk->call.io.valid_rows; t++) {
+        if (walk->call.io.row_valid && !walk->call.io.row_valid[t])
             continue;
         int32_t physical[SL_MAX_K];
         bool any = false;
@@ -99,15 +100,15 @@ static void move_shared(const struct sl_walk *walk, const struct sl_waterfill *p
 
 void sl_waterfill_begin(struct sl_walk *walk)
 {
-    sluice_context *context = walk->context;
-    memset(context->load, 0,
-           (size_t)sl_threads(context) * (size_t)context->ranks * sizeof *context->load);
-    walk->load = context->load;
+    sluice_context *context = walk->call.context;
+    memset(sl_cpu_of(context)->load, 0,
+           (size_t)sl_threads(context) * (size_t)context->ranks * sizeof *sl_cpu_of(context)->load);
+    walk->load = sl_cpu_of(context)->load;
 }
 
 sluice_status sl_waterfill_finish(struct sl_walk *walk, int32_t layer)
 {
-    sluice_context *context = walk->context;
+    sluice_context *context = walk->call.context;
     struct room room = room_of(context);
     bool dynamic = context->shared_policy == SLUICE_SHARED_WATERFILL_DYNAMIC;
     if (dynamic) {
@@ -115,15 +116,15 @@ sluice_status sl_waterfill_finish(struct sl_walk *walk, int32_t layer)
         if (status)
             return status;
     } else {
-        memcpy(room.load, context->load, (size_t)context->ranks * sizeof *room.load);
+        memcpy(room.load, sl_cpu_of(context)->load, (size_t)context->ranks * sizeof *room.load);
     }
-    if (!walk->dispatch_ids.wanted)
+    if (!walk->call.dispatch_ids.wanted)
         return SLUICE_OK;
     struct sl_waterfill plan = {
         .ranks = context->ranks, .source = context->rank, .alive = context->alive};
     sl_waterfill_plan(&plan, room.load, dynamic ? room.tokens : NULL, walk->remap.top_k,
                       walk->remap.shape->shared);
-    bool few = walk->rows < SL_WATERFILL_LEAST && !SL_MUTANT(waterfill_moves_few);
+    bool few = walk->call.rows < SL_WATERFILL_LEAST && !SL_MUTANT(waterfill_moves_few);
     move_shared(walk, few ? NULL : &plan);
     return SLUICE_OK;
 }
