@@ -2,6 +2,7 @@
 #include "cu_bank.h"
 
 #include "../src/backend/bk_bank.h"
+#include "cu_balance.h"
 
 size_t slc_bank_bytes(const struct sl_shape *shape)
 {
@@ -88,6 +89,8 @@ static slcu_result renew(sluice_context *context, int32_t bank, void *stream)
     if (!error && bank == -1)
         error = driver->MemcpyHtoDAsync(slc_address(slc_of(context)->living_there), context->living,
                                         (size_t)context->living_count * sizeof(int32_t), stream);
+    if (!error)
+        error = slc_balance_renew(context, bank, stream);
     return error ? error : driver->StreamSynchronize(stream);
 }
 

@@ -6,6 +6,8 @@
 #include "../src/backend/bk_context.h"
 #include "cu_driver.h"
 
+struct slc_balance_state;
+
 /* A layer, and the bank that it owns, if it does. */
 struct slc_layer {
     int64_t *calls;     /* on the device: remap and route calls executed; only with RANDOM */
@@ -23,6 +25,7 @@ struct slc_context {
     void *there;
     uint64_t *rejected, *dead;
     int32_t *living_there;
+    struct slc_balance_state *balance; /* cu_balance.h; NULL: no policy is balanced */
     struct slc_layer layers[];
 };
 

@@ -21,7 +21,11 @@ enum slc_kernel {
     SLC_SLOTS,
     SLC_TOPK_WIDE,
     SLC_ROUTE_WIDE,
+    SLC_BALANCE_COUNT,
     SLC_BALANCE_SOLVE,
+    SLC_BALANCE_PLACE,
+    SLC_BALANCE_VISIT,
+    SLC_BALANCE_ADD,
     SLC_KERNELS
 };
 
@@ -42,5 +46,9 @@ void slc_gpu_close(struct slc_gpu *gpu);
 /* Between these the gpu's context is the thread's current one. */
 slcu_result slc_gpu_enter(const struct slc_gpu *gpu);
 void slc_gpu_leave(const struct slc_gpu *gpu);
+
+/* Launches a kernel with one parameter; the gpu is entered. */
+slcu_result slc_start(const struct slc_gpu *gpu, enum slc_kernel kernel, int32_t blocks,
+                      int32_t warps, size_t shared_bytes, void *param, void *stream);
 
 #endif

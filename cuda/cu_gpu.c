@@ -6,9 +6,10 @@
 
 extern const unsigned char slc_fatbin[]; /* cu_fatbin.S */
 
-static const char *const NAMES[SLC_KERNELS] = {"slc_topk",      "slc_remap", "slc_record",
-                                               "slc_route",     "slc_slots", "slc_topk_wide",
-                                               "slc_route_wide", "slc_balance_solve"};
+static const char *const NAMES[SLC_KERNELS] = {
+    "slc_topk",          "slc_remap",         "slc_record",        "slc_route",
+    "slc_slots",         "slc_topk_wide",     "slc_route_wide",    "slc_balance_count",
+    "slc_balance_solve", "slc_balance_place", "slc_balance_visit", "slc_balance_add"};
 
 static sluice_status refuse(const struct slc_gpu *gpu, const char *what, slcu_result error,
                             char *text, size_t text_size)
@@ -102,4 +103,13 @@ void slc_gpu_leave(const struct slc_gpu *gpu)
 {
     slcu_context popped;
     (void)gpu->driver->CtxPopCurrent(&popped);
+}
+
+slcu_result slc_start(const struct slc_gpu *gpu, enum slc_kernel kernel, int32_t blocks,
+                      int32_t warps, size_t shared_bytes, void *param, void *stream)
+{
+    void *params[] = {param};
+    return gpu->driver->LaunchKernel(gpu->kernel[kernel], (unsigned)blocks, 1, 1,
+                                     (unsigned)warps * 32, 1, 1, (unsigned)shared_bytes, stream,
+                                     params, NULL);
 }

@@ -5,6 +5,7 @@
 #include "../src/backend/bk_bank.h"
 #include "../src/backend/bk_config.h"
 #include "../src/backend/bk_open.h"
+#include "cu_balance.h"
 #include "cu_bank.h"
 
 /* The context's own device memory: see slc_context. */
@@ -16,7 +17,9 @@ static size_t bytes_there(const sluice_context *context)
 
 static void add_needs(const sluice_context *context, sluice_needs *needs)
 {
-    needs->device_bytes = bytes_there(context);
+    size_t host;
+    needs->device_bytes = bytes_there(context) + slc_balance_needs(context, &host);
+    needs->host_bytes += host;
     for (int32_t i = 0; i < context->layer_count; i++) {
         if (context->layers[i].bank_index != i)
             continue;
@@ -58,6 +61,8 @@ static bool start_device(sluice_context *context, slcu_result *error)
     for (int32_t i = 0; i < context->layer_count; i++)
         if (context->layers[i].bank_index == i && !slc_bank_open(context, i, error))
             return false;
+    if (!slc_balance_open(context, error))
+        return false;
     *error = slc_of(context)->gpu.driver->StreamSynchronize(NULL);
     return !*error;
 }
@@ -71,7 +76,7 @@ static sluice_status start(sluice_context *context, const sluice_config *config,
     sluice_status status = slc_gpu_open(gpu, context->device.id, text->data, text->size);
     if (status || query)
         return status;
-    bool whole = sl_banks_open(context);
+    bool whole = sl_banks_open(context) && sl_balance_open(context);
     slcu_result error = slc_gpu_enter(gpu);
     whole = whole && !error && start_device(context, &error);
     if (!error)
@@ -94,10 +99,12 @@ static void stop(sluice_context *context)
     bool entered = slc_gpu_enter(&own->gpu) == SLCU_SUCCESS;
     for (int32_t i = 0; context->banks && i < context->layer_count; i++)
         slc_bank_close(context, i);
+    slc_balance_close(context);
     slc_free_there(context, own->there, bytes_there(context));
     if (entered)
         slc_gpu_leave(&own->gpu);
     slc_gpu_close(&own->gpu);
+    sl_balance_close(context);
 }
 
 static const struct sl_backend backend = {
@@ -112,6 +119,7 @@ static const struct sl_backend backend = {
     .renew = slc_bank_renew,
     .read_tally = slc_read_tally,
     .zero_tally = slc_zero_tally,
+    .balance = &slc_balance_there,
 };
 
 sluice_status slc_open(const sluice_config *config, sluice_context **out, char *text, size_t size)

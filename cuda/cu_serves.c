@@ -12,8 +12,9 @@ sluice_status slc_serves(const struct sl_text *text, const sluice_config *config
                 {SLUICE_USE_BALANCE_NOW, "BALANCE_NOW"},
                 {SLUICE_USE_SUMMED_LOAD, "SUMMED_LOAD"},
                 {SLUICE_USE_MIGRATE, "MIGRATE"}};
+    bool alone = !config->comm || config->comm->size == 1;
     for (size_t i = 0; i < sizeof USES / sizeof *USES; i++)
-        if (config->uses & USES[i].use)
+        if (config->uses & USES[i].use && !(USES[i].use == SLUICE_USE_BALANCE_NOW && alone))
             return sl_text_fail(text, SLUICE_UNSUPPORTED,
                                 "config.uses has %s: the CUDA backend of this version does not "
                                 "do that",
@@ -22,14 +23,12 @@ sluice_status slc_serves(const struct sl_text *text, const sluice_config *config
         return sl_text_fail(text, SLUICE_UNSUPPORTED,
                             "config.flags has JOIN: the CUDA backend of this version does not "
                             "serve sluice.ranks/1");
-    if (config->copy_policy == SLUICE_COPY_BALANCED)
-        return sl_text_fail(text, SLUICE_UNSUPPORTED,
-                            "config.copy_policy is BALANCED: the CUDA backend of this version "
-                            "serves STATIC and RANDOM");
-    if (config->shared_policy > SLUICE_SHARED_NOT_FUSED)
+    if (config->shared_policy == SLUICE_SHARED_WATERFILL_STATIC ||
+        config->shared_policy == SLUICE_SHARED_WATERFILL_DYNAMIC)
         return sl_text_fail(text, SLUICE_UNSUPPORTED,
                             "config.shared_policy is %d: the CUDA backend of this version serves "
-                            "AT_HOME (%d) and NOT_FUSED (%d)",
-                            config->shared_policy, SLUICE_SHARED_AT_HOME, SLUICE_SHARED_NOT_FUSED);
+                            "AT_HOME (%d), NOT_FUSED (%d) and LEVEL (%d)",
+                            config->shared_policy, SLUICE_SHARED_AT_HOME, SLUICE_SHARED_NOT_FUSED,
+                            SLUICE_SHARED_LEVEL);
     return SLUICE_OK;
 }

@@ -52,13 +52,15 @@ $(BUILD)/hostgpu/libcuda.so.1: tests/cuda/host_gpu.cc tests/cuda/host_warp.h cud
 	    -Wno-unused-function -Wno-unknown-pragmas -include tests/cuda/host_warp.h $(CXXFLAGS) -o $@ \
 	    $(@D)/kernels.cc tests/cuda/host_gpu.cc
 
-$(BUILD)/cuda_differs: tests/cuda/cuda_differs.c plugin.h $(wildcard abi/ext/*.h) mk/cuda.mk
+$(BUILD)/cuda_differs $(BUILD)/balance_differs: $(BUILD)/%: tests/cuda/%.c tests/cuda/differ_kit.c \
+    tests/cuda/differ_kit.h plugin.h $(wildcard abi/ext/*.h) mk/cuda.mk
 	@mkdir -p $(@D)
 	$(call say,CC)
-	$(Q)$(CC) $(CFLAGS_ALL) -O1 -g -Wno-missing-field-initializers -o $@ $< -ldl -lm
+	$(Q)$(CC) $(CFLAGS_ALL) -O1 -g -Wno-missing-field-initializers -o $@ $(filter %.c,$^) -ldl \
+	    -lm
 
 $(BUILD)/balance_solves: tests/cuda/balance_solves.c $(patsubst %,$(BUILD)/obj/cuda/%.o,cu_driver cu_gpu \
-    cu_fork cu_fatbin) $(CORE_SRC:%.c=$(BUILD)/obj/%.o) $(wildcard cuda/kernels/*.h tests/standin/*.h) \
+    cu_fatbin) $(BUILD)/obj/src/backend/bk_fork.o $(CORE_SRC:%.c=$(BUILD)/obj/%.o) $(wildcard cuda/kernels/*.h tests/standin/*.h) \
     mk/cuda.mk
 	$(call say,CC)
 	$(Q)$(CC) $(CFLAGS_ALL) -O1 -g -Wno-missing-field-initializers -o $@ $< $(filter %.o,$^) -ldl -lm \

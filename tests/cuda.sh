@@ -39,7 +39,8 @@ if [ ! -f "$lib" ]; then
     skipped=1
     finish
 fi
-$make -j2 lib tool hostgpu standin "$build/sluice-conform" "$build/cuda_differs" "$build/balance_solves" || bad "make"
+$make -j2 lib tool hostgpu standin "$build/sluice-conform" "$build/cuda_differs" "$build/balance_solves" \
+    "$build/balance_differs" || bad "make"
 
 add "$(bash tests/symbols.sh "$lib" | tee "$build/log/cuda-symbols.log" | tail -n 1)"
 
@@ -86,6 +87,9 @@ for driver in hostgpu standin; do
     grep -E '^(not ok|standin)' <<<"$out"
     add "$(tail -n 1 <<<"$out")"
     out=$(timeout 300 "$build/balance_solves" 400 1 peer 2>&1)
+    grep '^not ok' <<<"$out"
+    add "$(tail -n 1 <<<"$out")"
+    out=$(timeout 300 "$build/balance_differs" "$build/libsluice_cpu.so" "$lib" 60 2>&1)
     grep '^not ok' <<<"$out"
     add "$(tail -n 1 <<<"$out")"
     if [ -s "$STANDIN_LOG" ]; then

@@ -37,23 +37,23 @@ SLC_DEVICE void slc_count_tile(const struct slc_balance_pass *pass, int32_t tile
             atomicAdd(&pass->call.own[slc_physical_of(pass, id)], 1);
     }
     for (int32_t base = 0; base < at.rows; base += SLC_WARP)
-        valid += __popc(__ballot_sync(SLC_ALL, base + lane < at.rows &&
-                                                   slc_row_live(&pass->job,
-                                                                at.first + base + lane)));
+        valid += __popc(__ballot_sync(
+            SLC_ALL, base + lane < at.rows && slc_row_live(&pass->job, at.first + base + lane)));
     __syncwarp();
-    int32_t *counts = pass->call.tiles + (int64_t)tile * (entries + 1);
+    int32_t *counts = slc_tile_counts(pass, tile);
     for (int32_t e = lane; e < entries && !balance->by_copy; e += SLC_WARP)
         counts[e] = bins[e];
     if (lane == 0)
-        counts[entries] = valid;
+        *slc_tile_valid(pass, tile) = valid;
 }
 
 /* One entry's counts become sums, in pieces whose loads do not wait for each other. */
 SLC_DEVICE void slc_sum_tiles(const struct slc_balance_pass *pass, int32_t e)
 {
     enum { PIECE = 8 };
-    int32_t width = pass->balance.entries + 1, tiles = pass->call.tile_count, sum = 0;
-    volatile int32_t *counts = pass->call.tiles + e;
+    int32_t width = pass->balance.by_copy ? 1 : pass->balance.entries + 1, sum = 0;
+    int32_t tiles = pass->call.tile_count;
+    volatile int32_t *counts = pass->call.tiles + (pass->balance.by_copy ? 0 : e);
     for (int32_t base = 0; base < tiles; base += PIECE) {
         int32_t part[PIECE];
 #pragma unroll

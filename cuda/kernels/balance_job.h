@@ -31,8 +31,9 @@ struct slc_balance {
 /* What a call's rows get, and how they are counted: by tiles of rows, a warp each, in row order. */
 struct slc_balance_call {
     int32_t *tiles;     /* [tile_count][entries + 1]: counts, then sums over the tiles before;
-                         * by_copy: only of the last entry, the valid rows */
+                         * by_copy: [tile_count], of the last entry alone, the valid rows */
     int32_t *own;       /* [entries + 1] this rank's row; by_copy: comes zeroed */
+    int64_t *step;      /* how often counts came; NULL: not by calls */
     uint32_t *finished; /* blocks of the count that have ended; 0 between launches */
     int32_t *call;      /* [P] quotas of this call, of each of `copies` */
     int64_t *line;      /* [ranks] shared columns of this call up to and with each rank */
@@ -48,6 +49,22 @@ struct slc_balance_pass {
     struct slc_job job;
     struct slc_balance balance;
     struct slc_balance_call call;
+};
+
+/* STALE: one step's counts for a window. */
+struct slc_balance_step {
+    struct sl_ids counts;          /* [max ranks, E], or [1, E]: the sum, shared out evenly */
+    const int32_t *start, *copies; /* of living copies */
+    const int32_t *living;         /* [living_count] */
+    int32_t *window;               /* [steps][living][entries + 1], the oldest at *next */
+    int64_t *sums;                 /* [living][entries + 1] over the window */
+    int64_t *step;                 /* how often counts came */
+    int32_t *next, *stale;
+    uint64_t *rejected;
+    int64_t most; /* that a row of counts may add up to */
+    int32_t experts, entries, living_count, ranks;
+    int32_t steps, top_k;
+    int32_t sum, by_copy; /* sum: there is one row for all */
 };
 
 enum { SLC_BALANCE_THREADS = 256, SLC_MOST_TILES = 128, SLC_LEAST_TILE_ROWS = 16 };

@@ -53,7 +53,7 @@ SLC_DEVICE void slc_place_choices(const struct slc_balance_pass *pass, const str
 {
     const struct slc_job *job = &pass->job;
     int32_t entries = pass->balance.entries;
-    const int32_t *before = pass->call.tiles + (int64_t)tile * (entries + 1);
+    const int32_t *before = slc_tile_counts(pass, tile);
     for (int32_t e = slc_thread_lane(); e < entries; e += SLC_WARP)
         bins[e] = before[e];
     __syncwarp();
@@ -123,15 +123,11 @@ SLC_DEVICE float slc_shared_weight(const struct slc_job *job, int64_t t, int32_t
 }
 
 /* One lane's row. by_copy: all but the columns' ranks is there already. */
-SLC_DEVICE void slc_place_shared(const struct slc_balance_pass *pass, int64_t t, bool live,
-                                 int64_t v)
+SLC_DEVICE void slc_place_shared(const struct slc_balance_pass *pass, const struct slc_homes *homes,
+                                 int64_t t, bool live, int64_t v)
 {
     const struct slc_job *job = &pass->job;
-    int32_t home = job->map.rank, top_k = job->rule.top_k;
-    if (job->map.by_row) {
-        uint64_t row = (uint64_t)slc_scalar(&job->row_base, job->map.row_base) + (uint64_t)t;
-        home = job->map.living_ranks[slc_modulo(row, (uint32_t)job->map.living)];
-    }
+    int32_t home = slc_home_of(job, homes, t), top_k = job->rule.top_k;
     for (int32_t j = 0; j < job->map.shared; j++) {
         int32_t rank = live ? slc_shared_rank(pass, t, v, j, home) : -1;
         if (job->dispatch_ids.data)
@@ -149,14 +145,15 @@ SLC_DEVICE void slc_place_shared(const struct slc_balance_pass *pass, int64_t t,
 SLC_DEVICE void slc_place_rows(const struct slc_balance_pass *pass, const struct slc_tile *at,
                                int32_t tile)
 {
-    int32_t entries = pass->balance.entries;
-    int64_t v = pass->call.tiles[(int64_t)tile * (entries + 1) + entries];
+    int64_t v = *slc_tile_valid(pass, tile);
+    struct slc_homes homes = slc_homes_of(&pass->job);
     for (int32_t base = 0; base < at->rows; base += SLC_WARP) {
         int32_t i = base + slc_thread_lane();
         bool live = i < at->rows && slc_row_live(&pass->job, at->first + i);
         uint32_t lives = __ballot_sync(SLC_ALL, live);
         if (i < at->rows)
-            slc_place_shared(pass, at->first + i, live, v + __popc(lives & slc_lanes_below()));
+            slc_place_shared(pass, &homes, at->first + i, live,
+                             v + __popc(lives & slc_lanes_below()));
         v += __popc(lives);
     }
 }

@@ -47,14 +47,10 @@ extern "C" __global__ void __launch_bounds__(SLC_WARP)
     for (int32_t r = slc_thread_lane(); r < pass.balance.ranks; r += SLC_WARP)
         rooms[r] = (int32_t)(pass.call.line[r] - (r > 0 ? pass.call.line[r - 1] : 0));
     __syncwarp();
+    struct slc_homes homes = slc_homes_of(job);
     for (int64_t t = 0; t < job->rows; t++) {
-        int32_t home = job->map.rank;
         if (!slc_row_live(job, t))
             continue;
-        if (job->map.by_row) {
-            uint64_t row = (uint64_t)slc_scalar(&job->row_base, job->map.row_base) + (uint64_t)t;
-            home = job->map.living_ranks[slc_modulo(row, (uint32_t)job->map.living)];
-        }
-        slc_visit_row(&pass, t, home, rooms);
+        slc_visit_row(&pass, t, slc_home_of(job, &homes, t), rooms);
     }
 }

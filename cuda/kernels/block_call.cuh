@@ -96,8 +96,10 @@ SLC_DEVICE void slc_balance_of_call(const struct slc_balance_pass *pass, void *s
     if (fresh)
         slc_solve(balance, shared);
     __syncthreads();
-    if (pass->call.stale && threadIdx.x == 0)
+    if (threadIdx.x == 0 && pass->call.stale)
         *pass->call.stale = 0;
+    if (threadIdx.x == 0 && pass->call.step)
+        ++*pass->call.step;
     if (!balance->by_copy)
         slc_call_experts(pass);
     if (balance->level && balance->shared > 0 && threadIdx.x < SLC_WARP)

@@ -18,6 +18,18 @@ SLC_DEVICE struct slc_tile slc_tile_of(const struct slc_balance_pass *pass, int3
     return at;
 }
 
+/* The tile's row of `tiles`, whose last entry is that of valid rows. */
+SLC_DEVICE int32_t *slc_tile_counts(const struct slc_balance_pass *pass, int32_t tile)
+{
+    int32_t width = pass->balance.by_copy ? 1 : pass->balance.entries + 1;
+    return pass->call.tiles + (int64_t)tile * width;
+}
+
+SLC_DEVICE int32_t *slc_tile_valid(const struct slc_balance_pass *pass, int32_t tile)
+{
+    return slc_tile_counts(pass, tile) + (pass->balance.by_copy ? 0 : pass->balance.entries);
+}
+
 /* A choice: row of the tile and column. */
 struct slc_cell {
     int32_t row, column;
@@ -51,6 +63,28 @@ SLC_DEVICE int32_t slc_physical_of(const struct slc_balance_pass *pass, int64_t 
     if (pass->job.in_ids.data != pass->job.dispatch_ids.data)
         return (int32_t)id;
     return (int32_t)id - (int32_t)id / map->local * map->shared;
+}
+
+/* Where rows' shared columns are by themselves: at this rank, or by_row at the row's rank. */
+struct slc_homes {
+    uint32_t base; /* row_base modulo the living; a call has fewer than 2^31 rows */
+};
+
+SLC_DEVICE struct slc_homes slc_homes_of(const struct slc_job *job)
+{
+    struct slc_homes homes = {0};
+    if (job->map.by_row) {
+        uint64_t base = (uint64_t)slc_scalar(&job->row_base, job->map.row_base);
+        homes.base = (uint32_t)(base % (uint64_t)job->map.living);
+    }
+    return homes;
+}
+
+SLC_DEVICE int32_t slc_home_of(const struct slc_job *job, const struct slc_homes *homes, int64_t t)
+{
+    if (!job->map.by_row)
+        return job->map.rank;
+    return job->map.living_ranks[(homes->base + (uint32_t)t) % (uint32_t)job->map.living];
 }
 
 #endif

@@ -224,8 +224,6 @@ static sluice_status count(sluice_context *context, int32_t layer)
         for (int64_t i = 0; i < context->living_count; i++)
             memcpy(own->counts + i * (own->entries + 1), balance->own, bytes);
     own->step++;
-    own->epoch = context->layers[layer].bank->epoch;
-    own->generation = atomic_load(&context->generation);
     return SLUICE_OK;
 }
 
@@ -233,9 +231,8 @@ sluice_status sl_balance_step(sluice_context *context, int32_t layer)
 {
     struct sl_layer_balance *own = &context->balance->layers[layer];
     bool stale = own->config.mode == SLUICE_BALANCE_STALE;
-    if (stale) {
-        sl_balance_refresh(context, layer);
-    } else {
+    sl_balance_refresh(context, layer);
+    if (!stale) {
         sluice_status status = count(context, layer);
         if (status)
             return status;

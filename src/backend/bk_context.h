@@ -18,6 +18,7 @@
 
 struct sl_exchange;        /* bk_lane.h */
 struct sl_context_balance; /* bk_balance.h */
+struct sl_balance_there;   /* bk_balance.h */
 
 /* Where errors of open go. */
 struct sl_text {
@@ -77,6 +78,7 @@ struct sl_backend {
      * context->tally has all. */
     sluice_status (*read_tally)(sluice_context *context, sluice_stats *stats);
     sluice_status (*zero_tally)(sluice_context *context);
+    const struct sl_balance_there *balance; /* bk_balance.h; NULL: counts are on the host */
 };
 
 struct sluice_context {

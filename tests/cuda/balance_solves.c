@@ -196,7 +196,13 @@ static struct answer of_device(const struct problem *p)
     job.quota = there(NULL, physical * 8), job.whole = there(NULL, physical * 8);
     job.columns = there(NULL, w * 8), job.column = there(NULL, sizeof(int32_t) * SL_MAX_SHARED);
     job.scratch = small ? NULL : there(NULL, (size_t)bytes);
-    void *params[] = {&job};
+    struct slc_balance_pass pass = {.balance = job};
+    int32_t *none = room(((size_t)job.entries + 1) * 4);
+    pass.call.own = there(none, ((size_t)job.entries + 1) * 4);
+    free(none);
+    pass.call.call = there(NULL, physical * 4);
+    pass.call.line = there(NULL, w * 8);
+    void *params[] = {&pass};
     slcu_result error =
         gpu.driver->LaunchKernel(gpu.kernel[SLC_BALANCE_SOLVE], 1, 1, 1, SLC_BALANCE_THREADS, 1, 1,
                                  small ? (unsigned)bytes : 0, NULL, params, NULL);

@@ -27,7 +27,11 @@ void slc_route(const struct slc_job job);
 void slc_slots(const struct slc_job job);
 void slc_topk_wide(const struct slc_job job);
 void slc_route_wide(const struct slc_job job);
-void slc_balance_solve(const struct slc_balance job);
+void slc_balance_count(const struct slc_balance_pass pass);
+void slc_balance_solve(const struct slc_balance_pass pass);
+void slc_balance_place(const struct slc_balance_pass pass);
+void slc_balance_visit(const struct slc_balance_pass pass);
+void slc_balance_add(const struct slc_balance_step step);
 }
 
 /* A kernel and its one parameter. */
@@ -199,11 +203,18 @@ template <class Job, void kernel(const Job)> static void call(const void *job)
     {                                                                                              \
 #name_, call < job_, name_>, sizeof(job_)                                                  \
     }
-static CUfunc_st kernels[] = {
-    KERNEL(slc_job, slc_topk),       KERNEL(slc_job, slc_remap),
-    KERNEL(slc_job, slc_record),     KERNEL(slc_job, slc_route),
-    KERNEL(slc_job, slc_slots),      KERNEL(slc_job, slc_topk_wide),
-    KERNEL(slc_job, slc_route_wide), KERNEL(slc_balance, slc_balance_solve)};
+static CUfunc_st kernels[] = {KERNEL(slc_job, slc_topk),
+                              KERNEL(slc_job, slc_remap),
+                              KERNEL(slc_job, slc_record),
+                              KERNEL(slc_job, slc_route),
+                              KERNEL(slc_job, slc_slots),
+                              KERNEL(slc_job, slc_topk_wide),
+                              KERNEL(slc_job, slc_route_wide),
+                              KERNEL(slc_balance_pass, slc_balance_count),
+                              KERNEL(slc_balance_pass, slc_balance_solve),
+                              KERNEL(slc_balance_pass, slc_balance_place),
+                              KERNEL(slc_balance_pass, slc_balance_visit),
+                              KERNEL(slc_balance_step, slc_balance_add)};
 #undef KERNEL
 
 static slcu_result work(slcu_stream stream, const std::function<void()> &what)
