@@ -7,6 +7,7 @@
 #include "cu_driver.h"
 
 struct slc_balance_state;
+struct slc_water_state;
 
 /* A layer, and the bank that it owns, if it does. */
 struct slc_layer {
@@ -26,6 +27,7 @@ struct slc_context {
     uint64_t *rejected, *dead;
     int32_t *living_there;
     struct slc_balance_state *balance; /* cu_balance.h; NULL: no policy is balanced */
+    struct slc_water_state *water;     /* cu_water.h; NULL: no shared column goes by it */
     struct slc_layer layers[];
 };
 

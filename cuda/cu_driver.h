@@ -26,6 +26,9 @@ enum slc_kernel {
     SLC_BALANCE_PLACE,
     SLC_BALANCE_VISIT,
     SLC_BALANCE_ADD,
+    SLC_WATER_COUNT,
+    SLC_WATER_SET,
+    SLC_WATER_PLACE,
     SLC_KERNELS
 };
 

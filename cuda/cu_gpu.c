@@ -9,7 +9,8 @@ extern const unsigned char slc_fatbin[]; /* cu_fatbin.S */
 static const char *const NAMES[SLC_KERNELS] = {
     "slc_topk",          "slc_remap",         "slc_record",        "slc_route",
     "slc_slots",         "slc_topk_wide",     "slc_route_wide",    "slc_balance_count",
-    "slc_balance_solve", "slc_balance_place", "slc_balance_visit", "slc_balance_add"};
+    "slc_balance_solve", "slc_balance_place", "slc_balance_visit", "slc_balance_add",
+    "slc_water_count",   "slc_water_set",     "slc_water_place"};
 
 static sluice_status refuse(const struct slc_gpu *gpu, const char *what, slcu_result error,
                             char *text, size_t text_size)

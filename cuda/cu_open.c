@@ -7,6 +7,7 @@
 #include "../src/backend/bk_open.h"
 #include "cu_balance.h"
 #include "cu_bank.h"
+#include "cu_water.h"
 
 /* The context's own device memory: see slc_context. */
 static size_t bytes_there(const sluice_context *context)
@@ -17,9 +18,10 @@ static size_t bytes_there(const sluice_context *context)
 
 static void add_needs(const sluice_context *context, sluice_needs *needs)
 {
-    size_t host;
-    needs->device_bytes = bytes_there(context) + slc_balance_needs(context, &host);
-    needs->host_bytes += host;
+    size_t balance, water;
+    needs->device_bytes = bytes_there(context) + slc_balance_needs(context, &balance) +
+                          slc_water_needs(context, &water);
+    needs->host_bytes += balance + water;
     for (int32_t i = 0; i < context->layer_count; i++) {
         if (context->layers[i].bank_index != i)
             continue;
@@ -61,7 +63,7 @@ static bool start_device(sluice_context *context, slcu_result *error)
     for (int32_t i = 0; i < context->layer_count; i++)
         if (context->layers[i].bank_index == i && !slc_bank_open(context, i, error))
             return false;
-    if (!slc_balance_open(context, error))
+    if (!slc_balance_open(context, error) || !slc_water_open(context, error))
         return false;
     *error = slc_of(context)->gpu.driver->StreamSynchronize(NULL);
     return !*error;
@@ -100,6 +102,7 @@ static void stop(sluice_context *context)
     for (int32_t i = 0; context->banks && i < context->layer_count; i++)
         slc_bank_close(context, i);
     slc_balance_close(context);
+    slc_water_close(context);
     slc_free_there(context, own->there, bytes_there(context));
     if (entered)
         slc_gpu_leave(&own->gpu);

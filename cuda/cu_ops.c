@@ -2,6 +2,7 @@
 #include "../src/backend/bk_load.h"
 #include "cu_balance.h"
 #include "cu_walk.h"
+#include "cu_water.h"
 
 sluice_status slc_topk(sluice_context *context, const sluice_topk_args *args)
 {
@@ -28,6 +29,8 @@ sluice_status slc_remap(sluice_context *context, const sluice_remap_args *args)
     slc_fill_map(&job, &call, args->layer);
     status = call.balance ? slc_balance_run(&call, &job, false, args->stream)
                           : slc_launch(context, &job, SLC_REMAP, args->stream);
+    if (!status && call.waterfill)
+        status = slc_water_run(&call, &job, args->stream);
     return sl_leave(context, SLUICE_OP_REMAP, started, status);
 }
 
@@ -44,6 +47,8 @@ static sluice_status route(sluice_context *context, const sluice_route_args *arg
     job.counters = args->skip_record ? NULL : call.layer->bank->counters;
     status = call.balance ? slc_balance_run(&call, &job, true, args->stream)
                           : slc_launch(context, &job, SLC_ROUTE, args->stream);
+    if (!status && call.waterfill)
+        status = slc_water_run(&call, &job, args->stream);
     return sl_leave(context, SLUICE_OP_ROUTE, started, status);
 }
 

@@ -23,12 +23,5 @@ sluice_status slc_serves(const struct sl_text *text, const sluice_config *config
         return sl_text_fail(text, SLUICE_UNSUPPORTED,
                             "config.flags has JOIN: the CUDA backend of this version does not "
                             "serve sluice.ranks/1");
-    if (config->shared_policy == SLUICE_SHARED_WATERFILL_STATIC ||
-        config->shared_policy == SLUICE_SHARED_WATERFILL_DYNAMIC)
-        return sl_text_fail(text, SLUICE_UNSUPPORTED,
-                            "config.shared_policy is %d: the CUDA backend of this version serves "
-                            "AT_HOME (%d), NOT_FUSED (%d) and LEVEL (%d)",
-                            config->shared_policy, SLUICE_SHARED_AT_HOME, SLUICE_SHARED_NOT_FUSED,
-                            SLUICE_SHARED_LEVEL);
     return SLUICE_OK;
 }

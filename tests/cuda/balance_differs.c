@@ -21,7 +21,7 @@ struct world {
     int32_t ranks, slots, physical, shared, rank;
     int32_t node[1024];
     int64_t rows;
-    bool every_row;
+    bool every_row, balanced, waterfill;
     int failed;
 };
 
@@ -116,10 +116,16 @@ static void open_both(struct world *w)
     sluice_comm comm = {
         .struct_size = sizeof comm, .rank = w->rank, .size = w->ranks, .node = w->node};
     static const int32_t SHARED[] = {SLUICE_SHARED_AT_HOME, SLUICE_SHARED_LEVEL,
-                                     SLUICE_SHARED_LEVEL, SLUICE_SHARED_NOT_FUSED};
+                                     SLUICE_SHARED_LEVEL, SLUICE_SHARED_NOT_FUSED,
+                                     SLUICE_SHARED_WATERFILL_STATIC};
     layer.slots_per_rank = w->slots;
     int32_t copies = chance(75) ? SLUICE_COPY_BALANCED : below(2);
-    int32_t shared = copies == SLUICE_COPY_BALANCED ? SHARED[below(4)] : SLUICE_SHARED_LEVEL;
+    int32_t shared = copies == SLUICE_COPY_BALANCED ? SHARED[below(5)] : SLUICE_SHARED_LEVEL;
+    bool dynamic = w->ranks == 1 && chance(30);
+    if (chance(20) && !w->every_row)
+        shared = dynamic ? SLUICE_SHARED_WATERFILL_DYNAMIC : SLUICE_SHARED_WATERFILL_STATIC;
+    if (w->every_row && shared == SLUICE_SHARED_WATERFILL_STATIC)
+        shared = SLUICE_SHARED_LEVEL;
     if (copies != SLUICE_COPY_BALANCED && w->router.shared == 0)
         w->router.shared = 1;
     w->config = (sluice_config){.struct_size = sizeof w->config,
@@ -141,11 +147,17 @@ static void open_both(struct world *w)
             stop("open", text);
     }
     set_map(w);
+    w->balanced = copies == SLUICE_COPY_BALANCED || shared == SLUICE_SHARED_LEVEL;
+    w->waterfill =
+        shared == SLUICE_SHARED_WATERFILL_STATIC || shared == SLUICE_SHARED_WATERFILL_DYNAMIC;
     for (int s = 0; s < 2; s++) {
         const sluice_balance_api *balance = sides[s].api->extension(SLUICE_EXT_BALANCE);
         status[s] = balance->configure(sides[s].context, 0, &w->balance);
     }
-    expect(w, "configure", status);
+    if (w->balanced)
+        expect(w, "configure", status);
+    else
+        judge(w, "status of configure", status[0] == status[1]);
 }
 
 /* ------------------------------------------------------------------------------------- calls */
@@ -230,7 +242,7 @@ static struct outputs make_outputs(const struct world *w, bool gap)
     int32_t top_k = w->router.top_k;
     sluice_dtype type = any_id();
     int32_t which = below(10);
-    if (which != 0)
+    if (which != 0 || w->waterfill)
         out.dispatch = make(type, w->rows, top_k + w->shared, gap);
     if (which != 1)
         out.recorder = make(any_id(), w->rows, top_k, gap);
@@ -347,7 +359,7 @@ static void remap(struct world *w)
 static void run_world(struct world *w)
 {
     for (int32_t i = 3 + below(5); i > 0 && !w->failed; i--) {
-        if (w->balance.mode == SLUICE_BALANCE_STALE && chance(60))
+        if (w->balanced && w->balance.mode == SLUICE_BALANCE_STALE && chance(60))
             add_counts(w);
         if (chance(15))
             set_map(w);

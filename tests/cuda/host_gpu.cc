@@ -15,6 +15,7 @@
 #include "../../cuda/cu_types.h"
 #include "../../cuda/kernels/balance_job.h"
 #include "../../cuda/kernels/kernel_job.h"
+#include "../../cuda/kernels/water_job.h"
 
 host_index threadIdx, blockIdx, blockDim, gridDim;
 alignas(64) unsigned char slc_shared[64 * 1024];
@@ -32,6 +33,9 @@ void slc_balance_solve(const struct slc_balance_pass pass);
 void slc_balance_place(const struct slc_balance_pass pass);
 void slc_balance_visit(const struct slc_balance_pass pass);
 void slc_balance_add(const struct slc_balance_step step);
+void slc_water_count(const struct slc_water water);
+void slc_water_set(const struct slc_water water);
+void slc_water_place(const struct slc_water water);
 }
 
 /* A kernel and its one parameter. */
@@ -214,7 +218,10 @@ static CUfunc_st kernels[] = {KERNEL(slc_job, slc_topk),
                               KERNEL(slc_balance_pass, slc_balance_solve),
                               KERNEL(slc_balance_pass, slc_balance_place),
                               KERNEL(slc_balance_pass, slc_balance_visit),
-                              KERNEL(slc_balance_step, slc_balance_add)};
+                              KERNEL(slc_balance_step, slc_balance_add),
+                              KERNEL(slc_water, slc_water_count),
+                              KERNEL(slc_water, slc_water_set),
+                              KERNEL(slc_water, slc_water_place)};
 #undef KERNEL
 
 static slcu_result work(slcu_stream stream, const std::function<void()> &what)

@@ -13,7 +13,7 @@
 #define __device__
 #define __forceinline__ inline
 #define __grid_constant__
-#define __launch_bounds__(threads_)
+#define __launch_bounds__(...)
 /* Blocks run one after the other: one copy serves. `extern` arrays are defined by host_gpu.cc. */
 #define __shared__ static
 

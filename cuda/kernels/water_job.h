@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What the kernels of SGLang's waterfill are told (src/core/waterfill.c); one struct by value.
+ * Pointers are the device's. */
+#ifndef SLC_WATER_JOB_H
+#define SLC_WATER_JOB_H
+
+#include "kernel_job.h"
+
+/* Where a call's shared columns may go; see sl_waterfill. */
+struct slc_water_plan {
+    int64_t target;
+    int32_t all, full;
+};
+
+struct slc_water {
+    struct slc_job job; /* in_ids: what is counted: dispatch_ids where they are asked for, else
+                          * recorder_ids */
+    int64_t *counted;   /* [2 * ranks] this rank's choices by destination rank, then rows with
+                          * shared columns, its own entry alone; 0 between calls */
+    int64_t *summed;    /* dynamic: [2 * ranks] of all ranks; static: counted */
+    int64_t *line;      /* [ranks] loads, or running sums of room */
+    struct slc_water_plan *plan;
+    uint32_t *finished; /* blocks of the count that have ended; 0 between launches */
+    int32_t dynamic;
+    int32_t few;         /* 1: shared columns stay at home */
+    int32_t width, rows; /* lanes to a row: a power of 2 from K on; rows of a warp */
+};
+
+enum { SLC_WATER_THREADS = 128, SLC_WATER_ROWS = 32 };
+
+#endif
