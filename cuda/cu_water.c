@@ -29,6 +29,7 @@ static size_t lay_out(const sluice_context *context, struct slc_water_state *sta
             continue;
         own->counted = sl_piece(&cut, 2 * (int64_t)context->ranks, sizeof(int64_t));
         own->line = sl_piece(&cut, context->ranks, sizeof(int64_t));
+        own->rooms = sl_piece(&cut, context->ranks, sizeof(int64_t));
         own->plan = sl_piece(&cut, 1, sizeof(struct slc_water_plan));
         own->finished = sl_piece(&cut, 1, sizeof(uint32_t));
     }
@@ -88,6 +89,7 @@ static struct slc_water water_of(const struct sl_call *call, const struct slc_jo
                               .counted = own->counted,
                               .summed = own->counted,
                               .line = own->line,
+                              .rooms = own->rooms,
                               .plan = own->plan,
                               .finished = own->finished,
                               .dynamic = dynamic(call->context),
@@ -112,7 +114,8 @@ static slcu_result run(const sluice_context *context, struct slc_water *water, b
     if (!error && water->dynamic)
         error = slc_start(gpu, SLC_WATER_SET, 1, warps, 0, water, stream);
     if (!error && dispatched && blocks > 0 && !water->few)
-        error = slc_start(gpu, SLC_WATER_PLACE, blocks, warps, 0, water, stream);
+        error = slc_start(gpu, SLC_WATER_PLACE, blocks, warps, (size_t)slc_water_bytes(water),
+                          water, stream);
     return error;
 }
 

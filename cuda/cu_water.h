@@ -10,7 +10,7 @@ struct slc_job;
 
 /* Of one layer, on the device; see kernels/water_job.h. */
 struct slc_layer_water {
-    int64_t *counted, *line;
+    int64_t *counted, *line, *rooms;
     void *plan;
     uint32_t *finished;
 };

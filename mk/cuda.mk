@@ -59,9 +59,11 @@ $(BUILD)/cuda_differs $(BUILD)/balance_differs: $(BUILD)/%: tests/cuda/%.c tests
 	$(Q)$(CC) $(CFLAGS_ALL) -O1 -g -Wno-missing-field-initializers -o $@ $(filter %.c,$^) -ldl \
 	    -lm
 
-$(BUILD)/balance_solves: tests/cuda/balance_solves.c $(patsubst %,$(BUILD)/obj/cuda/%.o,cu_driver cu_gpu \
-    cu_fatbin) $(BUILD)/obj/src/backend/bk_fork.o $(CORE_SRC:%.c=$(BUILD)/obj/%.o) $(wildcard cuda/kernels/*.h tests/standin/*.h) \
-    mk/cuda.mk
+# Kernels launched by themselves.
+$(BUILD)/balance_solves $(BUILD)/water_places: $(BUILD)/%: tests/cuda/%.c tests/cuda/kernel_kit.c \
+    $(patsubst %,$(BUILD)/obj/cuda/%.o,cu_driver cu_gpu cu_fatbin) \
+    $(BUILD)/obj/src/backend/bk_fork.o $(CORE_SRC:%.c=$(BUILD)/obj/%.o) \
+    $(wildcard cuda/kernels/*.h tests/standin/*.h tests/cuda/*.h) mk/cuda.mk
 	$(call say,CC)
-	$(Q)$(CC) $(CFLAGS_ALL) -O1 -g -Wno-missing-field-initializers -o $@ $< $(filter %.o,$^) -ldl -lm \
-	    -pthread
+	$(Q)$(CC) $(CFLAGS_ALL) -O1 -g -Wno-missing-field-initializers -o $@ $(filter %.c %.o,$^) -ldl \
+	    -lm -pthread

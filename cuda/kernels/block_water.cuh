@@ -46,7 +46,7 @@ SLC_DEVICE int32_t slc_walk_ranks(const struct slc_water *water)
 }
 
 /* One warp: loads become running sums of room; the dead have none. */
-SLC_DEVICE void slc_sum_rooms(const struct slc_water *water, int64_t target)
+SLC_DEVICE void slc_sum_rooms(const struct slc_water *water)
 {
     const struct slc_map *map = &water->job.map;
     int64_t sum = 0;
@@ -58,7 +58,7 @@ SLC_DEVICE void slc_sum_rooms(const struct slc_water *water, int64_t target)
         bool alive = false;
         for (int32_t i = before; i < map->living && map->living_ranks[i] < base + SLC_WARP; i++)
             alive = alive || map->living_ranks[i] == r;
-        int64_t room = alive ? slc_water_room(target, water->line[r], r == map->rank) : 0;
+        int64_t room = alive ? water->rooms[r] : 0;
         int64_t running = slc_warp_running(room);
         if (r < map->ranks)
             water->line[r] = sum + running;
@@ -94,16 +94,18 @@ SLC_DEVICE void slc_water_make(const struct slc_water *water, struct slc_water_n
     SLC_EACH_OF(i, map->living)
     {
         int32_t r = map->living_ranks[i];
-        slc_add(&numbers->rooms, slc_water_room(target, water->line[r], r == map->rank));
+        int64_t room = slc_water_room(target, water->line[r], r == map->rank);
+        water->rooms[r] = room;
+        slc_add(&numbers->rooms, room);
     }
     __syncthreads();
     if (threadIdx.x >= SLC_WARP)
         return;
     int32_t full = all && numbers->rooms == 0 ? slc_walk_ranks(water) : -1;
     if (all && full < 0)
-        slc_sum_rooms(water, target);
+        slc_sum_rooms(water);
     if (threadIdx.x == 0)
-        *water->plan = {target, all, full};
+        *water->plan = {all, full};
 }
 
 #endif

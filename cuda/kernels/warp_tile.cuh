@@ -30,24 +30,26 @@ SLC_DEVICE int32_t *slc_tile_valid(const struct slc_balance_pass *pass, int32_t 
     return slc_tile_counts(pass, tile) + (pass->balance.by_copy ? 0 : pass->balance.entries);
 }
 
-/* A choice: row of the tile and column. */
+/* A choice: row of the tile and column; and how far the next of a lane's is, 32 choices on. */
 struct slc_cell {
-    int32_t row, column;
+    int32_t row, column, down, right;
 };
 
 SLC_DEVICE struct slc_cell slc_first_cell(const struct slc_job *job)
 {
-    int32_t row = slc_thread_lane() / job->rule.top_k;
-    struct slc_cell cell = {row, slc_thread_lane() - row * job->rule.top_k};
+    int32_t top_k = job->rule.top_k, row = slc_thread_lane() / top_k, down = SLC_WARP / top_k;
+    struct slc_cell cell = {row, slc_thread_lane() - row * top_k, down, SLC_WARP - down * top_k};
     return cell;
 }
 
-/* 32 choices on. */
 SLC_DEVICE void slc_next_cell(const struct slc_job *job, struct slc_cell *cell)
 {
-    cell->column += SLC_WARP;
-    for (; cell->column >= job->rule.top_k; cell->column -= job->rule.top_k)
+    cell->row += cell->down;
+    cell->column += cell->right;
+    if (cell->column >= job->rule.top_k) {
+        cell->column -= job->rule.top_k;
         cell->row++;
+    }
 }
 
 /* Any id that is no expert looks up entry E, which has no copy. */

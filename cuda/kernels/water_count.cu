@@ -3,13 +3,6 @@
  * columns. Static: the last block makes the plan. */
 #include "block_water.cuh"
 
-/* The lanes of a row. */
-SLC_DEVICE uint32_t slc_row_lanes(const struct slc_water *water)
-{
-    int32_t first = slc_thread_lane() & ~(water->width - 1);
-    return (water->width == SLC_WARP ? SLC_ALL : (1U << water->width) - 1) << first;
-}
-
 SLC_DEVICE void slc_drop_shared(const struct slc_job *job, int64_t t)
 {
     for (int32_t j = 0; j < job->map.shared; j++) {
@@ -20,40 +13,48 @@ SLC_DEVICE void slc_drop_shared(const struct slc_job *job, int64_t t)
     }
 }
 
-/* This lane's part of row t. */
-SLC_DEVICE bool slc_count_row(const struct slc_water *water, int64_t t, uint32_t *bins)
+/* The id at element `at`, counted; -1 where it is not `there`. */
+SLC_DEVICE int32_t slc_count_id(const struct slc_water *water, int64_t at, bool there, int32_t each,
+                                uint32_t *bins)
 {
-    const struct slc_job *job = &water->job;
-    bool dispatched = job->dispatch_ids.data != NULL, any = false;
-    int32_t each = dispatched ? job->map.local : job->map.slots;
-    for (int32_t k = slc_thread_lane() & (water->width - 1); k < job->rule.top_k;
-         k += water->width) {
-        int64_t id = t < job->rows ? sl_id_at(&job->in_ids, t, k) : -1;
-        any = any || id >= 0;
-        if (id >= 0)
-            atomicAdd(&bins[(int32_t)id / each], 1U);
-    }
-    return any;
+    const struct sl_ids *ids = &water->job.in_ids;
+    int32_t id = -1;
+    if (there)
+        id = ids->wide ? (int32_t)((const int64_t *)ids->data)[at]
+                       : ((const int32_t *)ids->data)[at];
+    if (id >= 0)
+        atomicAdd(&bins[id / each], 1U);
+    return id;
 }
 
+/* The warp's rows, several at once: `width` lanes to each. */
 SLC_DEVICE void slc_count_rows(const struct slc_water *water, int64_t first, uint32_t *bins)
 {
     const struct slc_job *job = &water->job;
-    int32_t rows = SLC_WARP / water->width, lane = slc_thread_lane(), live = 0;
-    for (int32_t i = 0; i < water->rows; i += rows) {
-        int64_t t = first + i + lane / water->width;
-        bool any = slc_count_row(water, t, bins);
-        uint32_t chosen = __ballot_sync(SLC_ALL, any) & slc_row_lanes(water);
-        if (chosen == 0 && t < job->rows && (lane & (water->width - 1)) == 0 &&
-            job->dispatch_ids.data)
-            slc_drop_shared(job, t);
+    int32_t lane = slc_thread_lane(), k = lane & (water->width - 1), row = lane / water->width;
+    int32_t step = SLC_WARP / water->width, top_k = job->rule.top_k;
+    int32_t rows = (int32_t)slc_least(job->rows - first, water->rows);
+    int32_t each = job->dispatch_ids.data ? job->map.local : job->map.slots;
+    uint32_t lanes = (water->width == SLC_WARP ? SLC_ALL : (1U << water->width) - 1) << (lane - k);
+    int64_t at = (first + row) * job->in_ids.stride + k, ahead = step * job->in_ids.stride;
+    for (int32_t base = 0; base < rows; base += step, row += step, at += ahead) {
+        bool any = slc_count_id(water, at, row < rows && k < top_k, each, bins) >= 0;
+        if (top_k > SLC_WARP)
+            any |= slc_count_id(water, at + SLC_WARP, k + SLC_WARP < top_k, each, bins) >= 0;
+        uint32_t chosen = __ballot_sync(SLC_ALL, any) & lanes;
+        if (chosen == 0 && k == 0 && row < rows && job->dispatch_ids.data)
+            slc_drop_shared(job, first + row);
     }
-    if (!water->dynamic)
-        return;
-    for (int32_t i = lane; i < water->rows; i += SLC_WARP)
+}
+
+SLC_DEVICE void slc_count_tokens(const struct slc_water *water, int64_t first)
+{
+    const struct slc_job *job = &water->job;
+    int32_t live = 0;
+    for (int32_t i = slc_thread_lane(); i < water->rows; i += SLC_WARP)
         live += first + i < job->rows && slc_row_live(job, first + i);
     live = __reduce_add_sync(SLC_ALL, live);
-    if (lane == 0 && live > 0)
+    if (slc_thread_lane() == 0 && live > 0)
         slc_add(&water->counted[job->map.ranks + job->map.rank], live);
 }
 
@@ -69,6 +70,8 @@ extern "C" __global__ void __launch_bounds__(SLC_WATER_THREADS)
     __syncthreads();
     int64_t warp = (int64_t)blockIdx.x * (blockDim.x / SLC_WARP) + threadIdx.x / SLC_WARP;
     slc_count_rows(&water, warp * water.rows, bins);
+    if (water.dynamic)
+        slc_count_tokens(&water, warp * water.rows);
     __syncthreads();
     SLC_EACH_OF(r, map->ranks)
     if (bins[r] > 0)

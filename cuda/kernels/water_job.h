@@ -6,9 +6,10 @@
 
 #include "kernel_job.h"
 
+enum { SLC_WATER_THREADS = 128, SLC_WATER_ROWS = 32 }; /* of a block; of a warp */
+
 /* Where a call's shared columns may go; see sl_waterfill. */
 struct slc_water_plan {
-    int64_t target;
     int32_t all, full;
 };
 
@@ -19,13 +20,19 @@ struct slc_water {
                           * shared columns, its own entry alone; 0 between calls */
     int64_t *summed;    /* dynamic: [2 * ranks] of all ranks; static: counted */
     int64_t *line;      /* [ranks] loads, or running sums of room */
+    int64_t *rooms;     /* [ranks] where visited ranks are the candidates */
     struct slc_water_plan *plan;
     uint32_t *finished; /* blocks of the count that have ended; 0 between launches */
     int32_t dynamic;
     int32_t few;         /* 1: shared columns stay at home */
-    int32_t width, rows; /* lanes to a row: a power of 2 from K on; rows of a warp */
+    int32_t width, rows; /* count: lanes to a row, a power of 2 from K on, at most 32; rows of a
+                          * warp */
 };
 
-enum { SLC_WATER_THREADS = 128, SLC_WATER_ROWS = 32 };
+/* Dynamic shared memory of the placing block. */
+SL_INLINE int32_t slc_water_bytes(const struct slc_water *water)
+{
+    return water->dynamic ? SLC_WATER_THREADS * (water->job.rule.top_k + 1) * 4 : 0;
+}
 
 #endif

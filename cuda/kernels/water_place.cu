@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Gives the shared columns of a call their ranks. Where every rank is a candidate a lane takes a
- * row; else the lanes of a row have its choices. */
+ * Gives the shared columns of a call their ranks. Where every rank is a candidate and where they
+ * are the source and those that the row visits, a lane takes a row. */
 #include "block_water.cuh"
 
 /* Source and row in 32 bits, so that neighbours spread. */
@@ -49,134 +49,132 @@ SLC_DEVICE void slc_place_any(const struct slc_water *water, int64_t t)
     slc_move_shared(job, t, rank);
 }
 
-/* ------------------------------------------------------------- candidates: ranks that are visited */
+/* ------------------------------------------------------------ candidates: ranks that are visited
+ *
+ * Choices come to shared memory as ranks, -1: none; then a lane takes a row. */
 
-/* One of a row's choices, of two a lane. */
-struct slc_choice {
-    int32_t rank; /* -1: none */
-    int64_t load, room;
-    int64_t before; /* rooms of the row's candidates on lower ranks */
-};
-
-SLC_DEVICE int64_t slc_row_from(const struct slc_water *water, int64_t x, int32_t k)
-{
-    int32_t first = slc_thread_lane() & ~(water->width - 1);
-    return slc_warp_from(x, first + k);
-}
-
-SLC_DEVICE int32_t slc_row_rank(const struct slc_water *water, int32_t x, int32_t k)
-{
-    int32_t first = slc_thread_lane() & ~(water->width - 1);
-    return __shfl_sync(SLC_ALL, x, first + k);
-}
-
-SLC_DEVICE void slc_read_choices(const struct slc_water *water, int64_t t, bool live,
-                                 struct slc_choice *choice)
+/* Ranks of the choices of the rows from `first` on, `rows` of them, K + 1 apart: an odd number of
+ * words for the usual K, so that lanes do not meet in a bank. */
+SLC_DEVICE void slc_bring_ranks(const struct slc_water *water, int64_t first, int32_t rows,
+                                int32_t *ranks)
 {
     const struct slc_job *job = &water->job;
-    int32_t k = slc_thread_lane() & (water->width - 1);
-    for (int32_t i = 0; i < 2; i++, k += water->width) {
-        int64_t slot = live && k < job->rule.top_k ? sl_id_at(&job->dispatch_ids, t, k) : -1;
-        choice[i].rank = slot < 0 ? -1 : (int32_t)slot / job->map.local;
-        choice[i].load = slot < 0 ? 0 : water->line[choice[i].rank];
-        choice[i].room = slot < 0 || choice[i].rank == job->map.rank
-                             ? 0 /* the source is a candidate by itself */
-                             : slc_water_room(water->plan->target, choice[i].load, false);
-        choice[i].before = 0;
+    int32_t top_k = job->rule.top_k, row = slc_thread_lane() / top_k;
+    int32_t k = slc_thread_lane() - row * top_k, down = SLC_WARP / top_k;
+    int32_t right = SLC_WARP - down * top_k;
+    while (row < rows) {
+        int32_t slot = (int32_t)sl_id_at(&job->dispatch_ids, first + row, k);
+        ranks[row * (top_k + 1) + k] = slot < 0 ? -1 : slot / job->map.local;
+        row += down;
+        k += right;
+        if (k >= top_k) {
+            k -= top_k;
+            row++;
+        }
     }
 }
 
-/* Of equal ranks the first column is the candidate. */
-SLC_DEVICE void slc_drop_equals(const struct slc_water *water, struct slc_choice *choice)
+/* The next higher of a row's ranks and the source; -1: none. */
+SLC_DEVICE int32_t slc_next_rank(const int32_t *ranks, int32_t top_k, int32_t source, int32_t last)
 {
-    int32_t own = slc_thread_lane() & (water->width - 1);
-    for (int32_t k = 0; k < water->job.rule.top_k; k++) {
-        int32_t from = k & (water->width - 1), which = k >= water->width;
-        int32_t rank = slc_row_rank(water, which ? choice[1].rank : choice[0].rank, from);
-        for (int32_t i = 0; i < 2; i++)
-            if (choice[i].rank == rank && k < own + i * water->width)
-                choice[i].room = 0;
+    uint32_t next = source > last ? (uint32_t)source : UINT32_MAX;
+    for (int32_t k = 0; k < top_k; k++) {
+        uint32_t rank = ranks[k] > last ? (uint32_t)ranks[k] : UINT32_MAX;
+        next = rank < next ? rank : next;
     }
+    return (int32_t)next;
 }
 
-/* Sums: total of the row, and what lies before the source and before each choice. */
-SLC_DEVICE int64_t slc_line_up(const struct slc_water *water, int64_t home, int64_t *before_home,
-                               struct slc_choice *choice)
+/* The rooms of the source and of each rank of the row, once. */
+SLC_DEVICE int64_t slc_row_total(const struct slc_water *water, const int32_t *ranks)
 {
-    int64_t total = home;
     int32_t source = water->job.map.rank;
-    *before_home = 0;
+    int64_t total = water->rooms[source];
     for (int32_t k = 0; k < water->job.rule.top_k; k++) {
-        int32_t from = k & (water->width - 1), which = k >= water->width;
-        int32_t rank = slc_row_rank(water, which ? choice[1].rank : choice[0].rank, from);
-        int64_t room = slc_row_from(water, which ? choice[1].room : choice[0].room, from);
-        total += room;
-        *before_home += rank < source ? room : 0;
-        for (int32_t i = 0; i < 2; i++)
-            choice[i].before += rank < choice[i].rank ? room : 0;
+        bool known = ranks[k] < 0 || ranks[k] == source;
+        for (int32_t j = 0; j < k; j++)
+            known = known || ranks[j] == ranks[k];
+        total += known ? 0 : water->rooms[ranks[k]];
     }
-    for (int32_t i = 0; i < 2; i++)
-        choice[i].before += source < choice[i].rank ? home : 0;
     return total;
 }
 
 /* No candidate has room: over the row's columns to each rank that is lighter than the best. */
-SLC_DEVICE int32_t slc_walk_row(const struct slc_water *water, const struct slc_choice *choice)
+SLC_DEVICE int32_t slc_walk_row(const struct slc_water *water, const int32_t *ranks)
 {
     int32_t best = water->job.map.rank;
-    int64_t load = water->line[best];
-    for (int32_t k = 0; k < water->job.rule.top_k; k++) {
-        int32_t from = k & (water->width - 1), which = k >= water->width;
-        int32_t rank = slc_row_rank(water, which ? choice[1].rank : choice[0].rank, from);
-        int64_t own = slc_row_from(water, which ? choice[1].load : choice[0].load, from);
-        if (rank >= 0 && slc_lighter(own, load)) {
-            best = rank;
-            load = own;
-        }
-    }
+    for (int32_t k = 0; k < water->job.rule.top_k; k++)
+        if (ranks[k] >= 0 && slc_lighter(water->line[ranks[k]], water->line[best]))
+            best = ranks[k];
     return best;
 }
 
-SLC_DEVICE void slc_place_visited(const struct slc_water *water, int64_t t)
+/* The candidate of row t. */
+SLC_DEVICE int32_t slc_choose_visited(const struct slc_water *water, int64_t t,
+                                      const int32_t *ranks)
+{
+    int64_t total = slc_row_total(water, ranks);
+    if (total == 0)
+        return slc_walk_row(water, ranks);
+    int64_t pick = slc_water_pick(slc_water_seed(water, t), total);
+    int32_t rank = -1;
+    while (pick >= 0) {
+        rank = slc_next_rank(ranks, water->job.rule.top_k, water->job.map.rank, rank);
+        pick -= water->rooms[rank];
+    }
+    return rank;
+}
+
+/* The same with at most 32 ranks: candidates are bits. */
+SLC_DEVICE int32_t slc_choose_among_few(const struct slc_water *water, int64_t t,
+                                        const int32_t *ranks)
+{
+    uint32_t bits = 1U << water->job.map.rank;
+    int64_t total = 0;
+    for (int32_t k = 0; k < water->job.rule.top_k; k++)
+        bits |= ranks[k] < 0 ? 0 : 1U << ranks[k];
+    for (uint32_t left = bits; left; left &= left - 1)
+        total += water->rooms[__ffs((int32_t)left) - 1];
+    if (total == 0)
+        return slc_walk_row(water, ranks);
+    int64_t pick = slc_water_pick(slc_water_seed(water, t), total);
+    int32_t rank = -1;
+    for (; pick >= 0; bits &= bits - 1) {
+        rank = __ffs((int32_t)bits) - 1;
+        pick -= water->rooms[rank];
+    }
+    return rank;
+}
+
+SLC_DEVICE void slc_place_visited(const struct slc_water *water, int64_t t, const int32_t *ranks)
 {
     const struct slc_job *job = &water->job;
-    struct slc_choice choice[2];
-    int32_t source = job->map.rank;
-    bool live = t < job->rows && sl_id_at(&job->dispatch_ids, t, job->rule.top_k) >= 0;
-    int64_t home = slc_water_room(water->plan->target, water->line[source], true), before_home;
-    slc_read_choices(water, t, live, choice);
-    slc_drop_equals(water, choice);
-    int64_t total = slc_line_up(water, home, &before_home, choice);
-    int32_t rank = -1;
-    if (total > 0) {
-        int64_t pick = slc_water_pick(slc_water_seed(water, t), total);
-        if (pick >= before_home && pick < before_home + home)
-            rank = source;
-        for (int32_t i = 0; i < 2; i++)
-            if (pick >= choice[i].before && pick < choice[i].before + choice[i].room)
-                rank = choice[i].rank;
-    }
-    if (__ballot_sync(SLC_ALL, live && total == 0)) {
-        int32_t walked = slc_walk_row(water, choice);
-        rank = total == 0 ? walked : rank;
-    }
-    /* the lane whose choice it is; what all lanes of a row know the first writes */
-    bool known = total == 0 || (rank == source && rank >= 0);
-    bool first = (slc_thread_lane() & (water->width - 1)) == 0;
-    if (live && rank >= 0 && (!known || first))
-        slc_move_shared(job, t, rank);
+    if (sl_id_at(&job->dispatch_ids, t, job->rule.top_k) < 0)
+        return;
+    int32_t rank = job->map.ranks <= 32 ? slc_choose_among_few(water, t, ranks)
+                                        : slc_choose_visited(water, t, ranks);
+    slc_move_shared(job, t, rank);
+}
+
+SLC_DEVICE void slc_place_rows_visited(const struct slc_water *water, int64_t first, int32_t *ranks)
+{
+    int32_t rows = (int32_t)slc_least(water->job.rows - first, SLC_WARP);
+    slc_bring_ranks(water, first, rows, ranks);
+    __syncwarp();
+    if (slc_thread_lane() < rows)
+        slc_place_visited(water, first + slc_thread_lane(),
+                          ranks + slc_thread_lane() * (water->job.rule.top_k + 1));
 }
 
 extern "C" __global__ void __launch_bounds__(SLC_WATER_THREADS)
     slc_water_place(const __grid_constant__ struct slc_water water)
 {
-    int64_t warp = (int64_t)blockIdx.x * (blockDim.x / SLC_WARP) + threadIdx.x / SLC_WARP;
-    int64_t first = warp * water.rows;
-    if (water.plan->all) {
-        for (int32_t i = slc_thread_lane(); i < water.rows; i += SLC_WARP)
-            slc_place_any(&water, first + i);
-        return;
-    }
-    for (int32_t i = 0; i < water.rows; i += SLC_WARP / water.width)
-        slc_place_visited(&water, first + i + slc_thread_lane() / water.width);
+    int32_t warp = (int32_t)threadIdx.x / SLC_WARP;
+    int64_t first = ((int64_t)blockIdx.x * (blockDim.x / SLC_WARP) + warp) * SLC_WARP;
+    if (water.plan->all)
+        slc_place_any(&water, first + slc_thread_lane());
+    else if (first < water.job.rows)
+        slc_place_rows_visited(&water, first,
+                               (int32_t *)(void *)slc_shared +
+                                   warp * SLC_WARP * (water.job.rule.top_k + 1));
 }

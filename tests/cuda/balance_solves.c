@@ -4,43 +4,16 @@
  * the stand-in counts for the problem that SGLang's LPLBSolver is measured on (16 ranks, 16 experts
  * with two copies) and larger ones, against the promised limit.
  *     balance_solves CASES [SEED] [peer] */
-#include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../cuda/cu_driver.h"
 #include "../../cuda/kernels/balance_job.h"
 #include "../../src/core/place.h"
 #include "../../src/core/sl_balance.h"
-#include "../standin/standin.h"
+#include "kernel_kit.h"
 
 enum { LONGEST = 30000 };
-
-static uint64_t state = 1;
-static struct slc_gpu gpu;
-
-static int32_t below(int32_t n)
-{
-    uint64_t z = state += 0x9E3779B97F4A7C15U; /* splitmix64 */
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9U;
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EBU;
-    return (int32_t)((z ^ (z >> 31)) % (uint64_t)n);
-}
-
-static _Noreturn void stop(const char *what)
-{
-    printf("%s\n0 passed, 1 failed\n", what);
-    exit(1);
-}
-
-static void *room(size_t bytes)
-{
-    void *data = calloc(1, bytes + 8);
-    if (!data)
-        stop("no memory");
-    return data;
-}
 
 /* ------------------------------------------------------------------------------- the problem */
 
@@ -156,31 +129,6 @@ static struct answer reference(const struct problem *p)
     return a;
 }
 
-static void *there(const void *from, size_t bytes)
-{
-    slcu_address address;
-    if (gpu.driver->MemAlloc(&address, bytes + 8))
-        stop("no memory on the device");
-    if (from)
-        (void)gpu.driver->MemcpyHtoDAsync(address, from, bytes, NULL);
-    (void)gpu.driver->StreamSynchronize(NULL);
-    return (void *)(uintptr_t)address;
-}
-
-static void *back(void *from, size_t bytes)
-{
-    void *data = room(bytes);
-    (void)gpu.driver->MemcpyDtoHAsync(data, (slcu_address)(uintptr_t)from, bytes, NULL);
-    (void)gpu.driver->StreamSynchronize(NULL);
-    (void)gpu.driver->MemFree((slcu_address)(uintptr_t)from);
-    return data;
-}
-
-static void drop(const void *data)
-{
-    (void)gpu.driver->MemFree((slcu_address)(uintptr_t)data);
-}
-
 static struct answer of_device(const struct problem *p)
 {
     struct slc_balance job = p->job;
@@ -197,17 +145,10 @@ static struct answer of_device(const struct problem *p)
     job.columns = there(NULL, w * 8), job.column = there(NULL, sizeof(int32_t) * SL_MAX_SHARED);
     job.scratch = small ? NULL : there(NULL, (size_t)bytes);
     struct slc_balance_pass pass = {.balance = job};
-    int32_t *none = room(((size_t)job.entries + 1) * 4);
-    pass.call.own = there(none, ((size_t)job.entries + 1) * 4);
-    free(none);
+    pass.call.own = there(NULL, ((size_t)job.entries + 1) * 4);
     pass.call.call = there(NULL, physical * 4);
     pass.call.line = there(NULL, w * 8);
-    void *params[] = {&pass};
-    slcu_result error =
-        gpu.driver->LaunchKernel(gpu.kernel[SLC_BALANCE_SOLVE], 1, 1, 1, SLC_BALANCE_THREADS, 1, 1,
-                                 small ? (unsigned)bytes : 0, NULL, params, NULL);
-    if (error || gpu.driver->StreamSynchronize(NULL))
-        stop("the launch failed");
+    kernel_run(SLC_BALANCE_SOLVE, 1, SLC_BALANCE_THREADS / 32, small ? (size_t)bytes : 0, &pass);
     struct answer a = {back(job.quota, physical * 8),
                        back(job.whole, physical * 8),
                        back(job.columns, w * 8),
@@ -263,20 +204,12 @@ static bool agrees(const struct problem *p)
 /* Warp instructions of the longest warp, from the stand-in; 0: another driver. */
 static uint64_t longest_of(const struct problem *p)
 {
-    void *library = dlopen("libcuda.so.1", RTLD_NOW | RTLD_NOLOAD);
-    void (*get)(struct standin_counters *);
-    void (*reset)(void);
-    void *found = library ? dlsym(library, "standin_counters") : NULL;
-    if (!found)
-        return 0;
-    memcpy(&get, &found, sizeof found);
-    found = dlsym(library, "standin_counters_reset");
-    memcpy(&reset, &found, sizeof found);
     struct standin_counters counters;
-    reset();
+    kernel_counters_reset();
     struct answer a = of_device(p);
     free(a.quota), free(a.whole), free(a.columns);
-    get(&counters);
+    if (!kernel_counters(&counters))
+        return 0;
     printf("W %d, N %d, E %d, F %d, objective %d: %llu warp instructions, longest warp %llu\n",
            p->job.ranks, p->job.slots, p->job.entries, p->job.shared, p->job.objective,
            (unsigned long long)counters.warp_instructions,
@@ -310,11 +243,9 @@ static struct problem peer(int32_t ranks, int32_t experts, int32_t more)
 
 int main(int argc, char **argv)
 {
-    char text[256] = "";
     int32_t cases = argc > 1 ? atoi(argv[1]) : 100, passed = 0, failed = 0;
     state = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
-    if (slc_gpu_open(&gpu, 0, text, sizeof text) || slc_gpu_enter(&gpu))
-        stop(text);
+    kernel_begin();
     for (int32_t i = 0; i < cases && failed < 5; i++) {
         static const int32_t RANKS[] = {2, 4, 8, 16, 33, 72, 144, 320, 1024};
         int32_t ranks = i % 64 == 63 ? RANKS[below(9)] : 1 + below(i % 8 == 7 ? 40 : 9);
@@ -336,8 +267,7 @@ int main(int argc, char **argv)
         passed += longest <= LONGEST || i >= 4;
         free_problem(&p);
     }
-    slc_gpu_leave(&gpu);
-    slc_gpu_close(&gpu);
+    kernel_end();
     printf("%d passed, %d failed\n", passed, failed);
     return failed != 0;
 }
