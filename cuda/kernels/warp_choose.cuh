@@ -47,7 +47,8 @@ SLC_DEVICE void slc_read(const struct slc_job *job, int64_t t, struct slc_work *
     }
 }
 
-/* Lane j < 16 adds columns j, j + 16, ... in this order, as sl_sum does. */
+/* max, and the sum unless it cancels: lane j < 16 adds columns j, j + 16, ... in this order, as
+ * sl_sum does. */
 SLC_DEVICE void slc_softmax(const struct sl_rule *rule, struct slc_work *work)
 {
     float max = -FLT_MAX, partial = 0.0f;
@@ -55,13 +56,15 @@ SLC_DEVICE void slc_softmax(const struct sl_rule *rule, struct slc_work *work)
         max = work->x[e] > max ? work->x[e] : max;
     max = work->joint > max ? work->joint : max;
     max = slc_warp_max(max);
+    work->max = max;
+    if (rule->sum_cancels)
+        return;
     for (int32_t first = 0; first < rule->columns; first += SLC_WARP) {
         int32_t e = first + slc_lane();
         float part = e < rule->columns ? sl_exp(work->x[e] - max) : 0.0f;
         partial = partial + part;
         partial = partial + __shfl_down_sync(SLC_ALL, part, 16);
     }
-    work->max = max;
     work->sum = slc_warp_tree(partial);
     if (rule->shared_weight != SLUICE_SHARED_JOINT)
         return;

@@ -46,12 +46,12 @@ static bool keeps_some(const struct sl_rule *rule)
     return rule->group_mode == SLUICE_GROUPS_LIMIT && rule->keep_groups < rule->groups;
 }
 
-/* With softmax s holds exp(x - max) so far. The sum is 0 only where no column can be chosen. */
+/* With a softmax's sum s holds exp(x - max) so far. It is 0 only where no column can be chosen. */
 static float score_at(const struct sl_row *row, const struct sl_rule *rule, int32_t e)
 {
-    if (rule->score == SLUICE_SCORE_SOFTMAX)
+    if (rule->score == SLUICE_SCORE_SOFTMAX && !rule->sum_cancels)
         return row->s[e] / row->sum;
-    return sl_score_of(rule, row->x[e], 0, 0);
+    return sl_score_of(rule, row->x[e], row->max, 0);
 }
 
 static void fill_scores(struct sl_row *row, const struct sl_rule *rule)

@@ -8,7 +8,8 @@
 /* A row on its way. Columns are E + Z. */
 struct sl_row {
     float x[SL_MAX_COLUMNS]; /* the logit to be scored; -inf: never chosen */
-    float s[SL_MAX_COLUMNS]; /* the score, where the ranking asks for it; before, exp(x - max) */
+    float s[SL_MAX_COLUMNS]; /* the score, where the ranking asks for it; before, exp(x - max)
+                              * where it is summed */
     float v[SL_MAX_COLUMNS]; /* the ranking value */
     float joint[SL_MAX_SHARED];
     float max, sum; /* of the softmax */

@@ -29,9 +29,11 @@ static void softmax_sum(struct sl_row *row, const struct sl_rule *rule)
         max = row->x[e] > max ? row->x[e] : max;
     if (rule->shared_weight == SLUICE_SHARED_JOINT)
         max = sl_joint_max(rule, row->joint, max);
+    row->max = max;
+    if (rule->sum_cancels)
+        return;
     for (int32_t e = 0; e < rule->columns; e++)
         row->s[e] = sl_exp(row->x[e] - max);
-    row->max = max;
     row->sum = sl_sum(row->s, rule->columns);
     if (rule->shared_weight == SLUICE_SHARED_JOINT && !SL_MUTANT(joint_outside_softmax))
         row->sum = sl_joint_sum(rule, row->joint, max, row->sum);

@@ -5,10 +5,10 @@
  * How a row goes, t being its number in the call:
  *   1. !sl_row_live: sl_tail_padding, done. !sl_row_bias: sl_tail_none, done.
  *   2. x of every column, as sl_column_x. -inf marks a column that is never chosen.
- *   3. Softmax: max of x, sl_joint_max, at least -FLT_MAX; sum as sl_math.h says, sl_joint_sum.
+ *   3. Softmax: max of x, sl_joint_max, at least -FLT_MAX; unless it cancels, sum as sl_math.h
+ *      says, sl_joint_sum.
  *   4. The K choices: sl_forced, or ranking. Ranking gives ids in descending order, `even` groups
- *   by
- *      group, and the -1 of a short row at its end, in `even` groups too.
+ *      by group, and the -1 of a short row at its end, in `even` groups too.
  *   5. sl_tail with the scores s of the choices; +0 for -1. */
 #ifndef SL_CHOOSE_TAIL_H
 #define SL_CHOOSE_TAIL_H
@@ -91,13 +91,15 @@ SL_INLINE float sl_column_x(const struct sl_rule *rule, float logit, float bias)
     return x >= -FLT_MAX ? x : -INFINITY;
 }
 
-/* The score of one column; max and sum are of the softmax. */
+/* The score of one column; max and sum are of the softmax, sum unread where it cancels. */
 SL_INLINE float sl_score_of(const struct sl_rule *rule, float x, float max, float sum)
 {
     if (rule->score == SLUICE_SCORE_SIGMOID)
         return sl_sigmoid(x);
     if (rule->score == SLUICE_SCORE_SQRT_SOFTPLUS)
         return sl_sqrt_softplus(x);
+    if (rule->sum_cancels)
+        return sl_exp(x - max);
     return sum > 0 ? sl_exp(x - max) / sum : 0.0f;
 }
 

@@ -119,6 +119,16 @@ static void check_together(struct refusal *out, const struct sl_rule *rule)
         refuse(out, "router.shared_weight is JOINT: needs shared experts, shared is 0");
 }
 
+/* JOINT's shared scores, a bias on scores and the choice of groups need the sum; eps and floor are
+ * for scores that were divided by it. */
+static bool sum_cancels(const struct sl_rule *rule)
+{
+    bool ranks = rule->bias_use == SLUICE_BIAS_SCORE ||
+                 (rule->group_mode == SLUICE_GROUPS_LIMIT && rule->keep_groups < rule->groups);
+    return rule->score == SLUICE_SCORE_SOFTMAX && rule->renorm && rule->renorm_eps == 0 &&
+           rule->renorm_floor == 0 && rule->shared_weight != SLUICE_SHARED_JOINT && !ranks;
+}
+
 static void fill(struct sl_rule *rule, const sluice_router *r)
 {
     rule->experts = r->experts;
@@ -171,6 +181,7 @@ static void fill(struct sl_rule *rule, const sluice_router *r)
         rule->shared_divisor *= rule->shared_divisor;
     if (SL_MUTANT(renorm_ignored))
         rule->renorm = 0;
+    rule->sum_cancels = sum_cancels(rule);
 }
 
 sluice_status sl_rule_make(struct sl_rule *rule, const sluice_router *router, char *text,

@@ -36,6 +36,9 @@ struct sl_rule {
     int32_t shared_weight;
     float shared_scale;
     int32_t weight_on;
+    /* Softmax whose scores only the renormalised weights see: its sum over all columns cancels, is
+     * not computed, and s is exp(x - max). */
+    int32_t sum_cancels;
 };
 
 /* Fills in `rule`; INVALID and a text that names the field where the descriptor is refused. */

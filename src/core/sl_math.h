@@ -11,7 +11,7 @@
  * i + 4, then i + 2, then i + 1. No summand that a vector version pads with +0 is ever -0.
  *   - Denominator of the softmax: exp(x - max) over all E + Z columns, +0 for a column whose logit
  *     is NaN or -inf; with JOINT, exp(x - max) of each shared column is then added, one by one,
- *     ascending. max is over all of them, and at least -FLT_MAX.
+ *     ascending. max is over all of them, and at least -FLT_MAX. None where it cancels (sl_rule).
  *   - Denominator of renorm: s of the K choices in the order of their columns, +0 where there is no
  *     choice; with JOINT each shared s is then added, one by one, ascending.
  *   - zero_weight: w of the K choices in the order of their columns, +0 for other choices. */

@@ -111,14 +111,16 @@ SL_SIMD vf vf_column_x(const struct sl_rule *rule, vf logit, vf bias)
     return vf_clean(x);
 }
 
-/* sl_score_of for a row or rows with some choice, so that a softmax's sum is at least 1. */
+/* sl_score_of for a row or rows with some choice, so that a softmax's sum is at least 1. Where the
+ * sum cancels it may be anything. */
 SL_SIMD vf vf_score(const struct sl_rule *rule, vf x, vf max, vf sum)
 {
     if (rule->score == SLUICE_SCORE_SIGMOID)
         return vf_sigmoid(x);
     if (rule->score == SLUICE_SCORE_SQRT_SOFTPLUS)
         return vf_sqrt_softplus(x);
-    return vf_div(vf_exp(vf_sub(x, max)), sum);
+    vf e = vf_exp(vf_sub(x, max));
+    return rule->sum_cancels ? e : vf_div(e, sum);
 }
 
 SL_SIMD float vf_greatest(vf v)

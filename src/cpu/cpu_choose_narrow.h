@@ -143,7 +143,7 @@ SL_SIMD void sl_narrow_rows(const struct sl_rule *rule, const struct sl_choose_i
         x[c] = vf_column_x(rule, x[c], vf_set(to_logit ? io->bias[c] : 0.0f));
         max = vf_max(x[c], max);
     }
-    if (rule->score == SLUICE_SCORE_SOFTMAX) {
+    if (rule->score == SLUICE_SCORE_SOFTMAX && !rule->sum_cancels) {
         for (int32_t c = 0; c < rule->columns; c++)
             e[c] = vf_exp(vf_sub(x[c], max));
         sum = sl_narrow_sum(e, rule->columns);

@@ -69,12 +69,15 @@ SL_SIMD void sl_sum_softmax(struct sl_tile *tile, bool all)
     sl_tile_sum(tile);
 }
 
-/* tile->max and sum, from the lanes of x. Makes scores of the shared columns with JOINT. */
+/* tile->max, and sum unless it cancels, from the lanes of x. Makes scores of the shared columns
+ * with JOINT. */
 SL_SIMD_STEP void sl_tile_softmax(const struct sl_rule *rule, const struct sl_choose_io *io,
                                   int64_t first, struct sl_tile *tile, struct sl_chosen *chosen)
 {
     bool is_joint = rule->shared_weight == SLUICE_SHARED_JOINT;
     sl_tile_max(tile);
+    if (rule->sum_cancels)
+        return;
     for (int32_t i = 0; i < tile->rows && is_joint; i++) {
         float *joint = chosen->joint[tile->slot[i]];
         sl_joint_x(rule, io, first + tile->slot[i], joint);

@@ -296,6 +296,28 @@ CT(choose_fields, forced_softmax_sees_all, "with forced ids the softmax is still
     ct_true(result(&call) != 0);
 }
 
+CT(choose_fields, renormalised_softmax_is_of_the_chosen,
+   "columns that are not chosen leave no bit in the weights, nor do they with forced ids")
+{
+    sluice_router router = choose_router(COLUMNS, K);
+    router.renorm = 1;
+    struct choose_call ranked = given(router), lower = ranked, forced = ranked;
+    uint64_t one = result(&ranked);
+    float *logits = ct_alloc(ROWS * COLUMNS * sizeof *logits);
+    memcpy(logits, ranked.io.logits, ROWS * COLUMNS * sizeof *logits);
+    for (int32_t t = 0; t < ROWS; t++) {
+        float last = logits[t * COLUMNS + ranked.out.ids[t * K + K - 1]];
+        for (int32_t e = 0; e < COLUMNS; e++)
+            if (logits[t * COLUMNS + e] < last)
+                logits[t * COLUMNS + e] -= 0.25f;
+    }
+    lower.io.logits = logits;
+    ct_eq_u64(result(&lower), one);
+    forced.io.forced_ids = (struct sl_ids){.data = ranked.out.ids, .stride = K};
+    forced.io.forced_rows = ROWS;
+    ct_eq_u64(result(&forced), one);
+}
+
 CT(choose_fields, row_valid_drops_rows,
    "rows that row_valid or valid_rows leave out choose nothing")
 {

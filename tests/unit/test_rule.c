@@ -61,6 +61,34 @@ CT(rule, joint_renormalises, "JOINT implies renorm")
     ct_eq_i64(rule.renorm, 1);
 }
 
+CT(rule, leaves_out_a_sum_that_cancels,
+   "a softmax that only renormalised weights see is not summed over all columns")
+{
+    sluice_router plain = choose_router(64, 6);
+    plain.renorm = 1;
+    plain.groups = 8;
+    sluice_router others[9];
+    for (int32_t i = 0; i < 9; i++)
+        others[i] = plain;
+    others[0].bias_use = SLUICE_BIAS_LOGIT;
+    others[1].bias_use = SLUICE_BIAS_RANK_LOGIT;
+    others[2].renorm = 0;
+    others[3].renorm_eps = 1e-20f;
+    others[4].renorm_floor = 1e-20f;
+    others[5].bias_use = SLUICE_BIAS_SCORE;
+    others[6].keep_groups = 4;
+    others[7].score = SLUICE_SCORE_SIGMOID;
+    others[8].shared = 1;
+    others[8].shared_weight = SLUICE_SHARED_JOINT;
+    struct sl_rule rule;
+    ct_eq_i64(sl_rule_make(&rule, &plain, NULL, 0), SLUICE_OK);
+    ct_eq_i64(rule.sum_cancels, 1);
+    for (int32_t i = 0; i < 9; i++) {
+        ct_eq_i64(sl_rule_make(&rule, &others[i], NULL, 0), SLUICE_OK);
+        ct_eq_i64(rule.sum_cancels, i < 2);
+    }
+}
+
 CT(rule, gate_for_nothing_is_constant, "SIGMOID without shared experts asks for no logits")
 {
     sluice_router r = choose_router(64, 6);
