@@ -5,36 +5,19 @@
 #include "../src/backend/bk_open.h"
 #include "../src/backend/bk_weights.h"
 #include "cu_ext.h"
+#include "cu_mover.h"
 #include "cu_open.h"
 #include "cu_walk.h"
 
 static const void *extension(const char *id)
 {
     static const struct sl_extension served[] = {
-        {SLUICE_EXT_ROUTE, &slc_route_api},   {SLUICE_EXT_PLACEMENT, &sl_placement_api},
-        {SLUICE_EXT_LOAD, &slc_load_api},     {SLUICE_EXT_STATS, &sl_stats_api},
-        {SLUICE_EXT_DEVICE, &slc_device_api}, {SLUICE_EXT_BALANCE, &sl_balance_api},
+        {SLUICE_EXT_ROUTE, &slc_route_api},    {SLUICE_EXT_PLACEMENT, &sl_placement_api},
+        {SLUICE_EXT_LOAD, &slc_load_api},      {SLUICE_EXT_STATS, &sl_stats_api},
+        {SLUICE_EXT_RANKS, &sl_ranks_api},     {SLUICE_EXT_DEVICE, &slc_device_api},
+        {SLUICE_EXT_BALANCE, &sl_balance_api},
     };
     return sl_extension_of(id, served, sizeof served / sizeof *served);
-}
-
-/* open refuses the uses that these need. */
-static sluice_status dispatch(sluice_context *context, const sluice_dispatch_args *args)
-{
-    (void)args;
-    sluice_status status = sl_check_context(context);
-    return status ? status
-                  : sl_fail(context, SLUICE_UNSUPPORTED,
-                            "dispatch: the CUDA backend of this version does not do that");
-}
-
-static sluice_status combine(sluice_context *context, const sluice_combine_args *args)
-{
-    (void)args;
-    sluice_status status = sl_check_context(context);
-    return status ? status
-                  : sl_fail(context, SLUICE_UNSUPPORTED,
-                            "combine: the CUDA backend of this version does not do that");
 }
 
 static const sluice_api api = {
@@ -50,8 +33,8 @@ static const sluice_api api = {
     .remap = slc_remap,
     .record = slc_record,
     .get_moe_weights = sl_get_moe_weights,
-    .dispatch = dispatch,
-    .combine = combine,
+    .dispatch = slc_dispatch,
+    .combine = slc_combine,
     .extension = extension,
 };
 

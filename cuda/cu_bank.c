@@ -3,6 +3,7 @@
 
 #include "../src/backend/bk_bank.h"
 #include "cu_balance.h"
+#include "cu_mover.h"
 
 size_t slc_bank_bytes(const struct sl_shape *shape)
 {
@@ -11,16 +12,20 @@ size_t slc_bank_bytes(const struct sl_shape *shape)
 
 size_t slc_bank_bytes_there(const struct sl_shape *shape)
 {
-    return sl_place_bytes(shape) + slc_bank_bytes(shape);
+    return sl_place_bytes(shape) + slc_bank_bytes(shape) + sizeof(uint64_t);
 }
 
 /* Copies the bank's tables to the device, in the order of `stream`. */
 static slcu_result push(const sluice_context *context, int32_t index, void *stream)
 {
     const struct sl_bank *bank = &context->banks[index];
-    return slc_of(context)->gpu.driver->MemcpyHtoDAsync(
-        slc_address(slc_of(context)->layers[index].memory), bank->place_memory,
-        sl_place_bytes(&bank->shape), stream);
+    const struct slc_layer *own = &slc_of(context)->layers[index];
+    const struct slcu_driver *driver = slc_of(context)->gpu.driver;
+    slcu_result error = driver->MemcpyHtoDAsync(slc_address(own->memory), bank->place_memory,
+                                                sl_place_bytes(&bank->shape), stream);
+    return error ? error
+                 : driver->MemcpyHtoDAsync(slc_address(own->map), &bank->map_hash,
+                                           sizeof bank->map_hash, stream);
 }
 
 static slcu_result clear(sluice_context *context, int32_t index, void *stream)
@@ -39,6 +44,7 @@ bool slc_bank_open(sluice_context *context, int32_t index, slcu_result *error)
     if (!own->landing || !own->memory)
         return false;
     bank->counters = (uint64_t *)(void *)((char *)own->memory + sl_place_bytes(&bank->shape));
+    own->map = bank->counters + bank->shape.physical;
     sl_place_bind(&own->at, &bank->shape, own->memory);
     *error = clear(context, index, NULL);
     if (!*error)
@@ -91,6 +97,8 @@ static slcu_result renew(sluice_context *context, int32_t bank, void *stream)
                                         (size_t)context->living_count * sizeof(int32_t), stream);
     if (!error)
         error = slc_balance_renew(context, bank, stream);
+    if (!error && bank == -1)
+        error = slc_mover_renew(context, stream);
     return error ? error : driver->StreamSynchronize(stream);
 }
 

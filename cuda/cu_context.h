@@ -15,12 +15,16 @@ struct slc_layer {
     uint32_t *done;     /* on the device, behind it */
     void *memory;       /* on the device: the bank's tables, then its counters [P] */
     struct sl_place at; /* the tables of bank->place there */
+    uint64_t *map;      /* on the device, behind them: the map's hash */
     uint64_t *landing;  /* [P] on the host, where counters are read to */
 };
+
+struct slc_mover; /* cu_mover.h */
 
 struct slc_context {
     sluice_context shared;
     struct slc_gpu gpu;
+    struct slc_mover *mover; /* NULL: this context does not dispatch */
     /* One piece of device memory: rejected [SLUICE_OP_COUNT], dead, calls and done [layers],
      * living_ranks [ranks]. */
     void *there;

@@ -8,7 +8,9 @@ extern const unsigned char slc_fatbin[]; /* cu_fatbin.S */
 
 static const char *const NAMES[SLC_KERNELS] = {
     "slc_topk",          "slc_remap",         "slc_record",        "slc_route",
-    "slc_slots",         "slc_topk_wide",     "slc_route_wide",    "slc_balance_count",
+    "slc_slots",         "slc_topk_wide",     "slc_route_wide",    "slc_lay_out",
+    "slc_lay_rows",      "slc_pack",          "slc_unpack",        "slc_pad_rows",
+    "slc_give_rows",     "slc_give_sums",     "slc_add_rows",      "slc_balance_count",
     "slc_balance_solve", "slc_balance_place", "slc_balance_visit", "slc_balance_add",
     "slc_water_count",   "slc_water_set",     "slc_water_place"};
 

@@ -7,6 +7,7 @@
 #include "../src/backend/bk_open.h"
 #include "cu_balance.h"
 #include "cu_bank.h"
+#include "cu_mover.h"
 #include "cu_water.h"
 
 /* The context's own device memory: see slc_context. */
@@ -69,22 +70,47 @@ static bool start_device(sluice_context *context, slcu_result *error)
     return !*error;
 }
 
+/* What ranks do together, with the device's context entered. */
+static sluice_status start_exchange(sluice_context *context, const sluice_config *config,
+                                    const struct sl_text *text, sluice_needs *needs)
+{
+    if (!context->exchange)
+        return SLUICE_OK;
+    sluice_status status = slc_mover_open(context, text, needs, false);
+    if (status)
+        return status;
+    if (config->flags & SLUICE_OPEN_JOIN) {
+        sl_exchange_hold(context);
+        return SLUICE_OK;
+    }
+    status = sl_exchange_agree(context, config, text->data, text->size);
+    return status ? status : slc_mover_connect(context, text->data, text->size);
+}
+
 static sluice_status start(sluice_context *context, const sluice_config *config,
                            const struct sl_text *text, sluice_needs *needs, bool query)
 {
     struct slc_gpu *gpu = &slc_of(context)->gpu;
-    (void)config;
     add_needs(context, needs);
-    sluice_status status = slc_gpu_open(gpu, context->device.id, text->data, text->size);
-    if (status || query)
+    sluice_status status =
+        context->exchanges ? sl_exchange_open(context, config, text, needs) : SLUICE_OK;
+    if (status)
         return status;
+    status = slc_gpu_open(gpu, context->device.id, text->data, text->size);
+    if (status)
+        return status;
+    if (query)
+        return context->exchange ? slc_mover_open(context, text, needs, true) : SLUICE_OK;
     bool whole = sl_banks_open(context) && sl_balance_open(context);
     slcu_result error = slc_gpu_enter(gpu);
-    whole = whole && !error && start_device(context, &error);
-    if (!error)
+    bool entered = !error;
+    whole = whole && entered && start_device(context, &error);
+    if (whole)
+        status = start_exchange(context, config, text, needs);
+    if (entered)
         slc_gpu_leave(gpu);
     if (whole)
-        return SLUICE_OK;
+        return status;
     if (error)
         return sl_text_fail(text, SLUICE_DEVICE, "preparing the device failed: %s",
                             slc_error_name(gpu->driver, error));
@@ -96,9 +122,12 @@ static sluice_status start(sluice_context *context, const sluice_config *config,
 static void stop(sluice_context *context)
 {
     struct slc_context *own = slc_of(context);
-    if (!own->gpu.context)
+    if (!own->gpu.context) {
+        sl_exchange_close(context);
         return;
+    }
     bool entered = slc_gpu_enter(&own->gpu) == SLCU_SUCCESS;
+    slc_mover_close(context);
     for (int32_t i = 0; context->banks && i < context->layer_count; i++)
         slc_bank_close(context, i);
     slc_balance_close(context);
@@ -107,6 +136,7 @@ static void stop(sluice_context *context)
     if (entered)
         slc_gpu_leave(&own->gpu);
     slc_gpu_close(&own->gpu);
+    sl_exchange_close(context);
     sl_balance_close(context);
 }
 
@@ -122,6 +152,8 @@ static const struct sl_backend backend = {
     .renew = slc_bank_renew,
     .read_tally = slc_read_tally,
     .zero_tally = slc_zero_tally,
+    .heed = slc_mover_heed,
+    .cancel = slc_mover_cancel,
     .balance = &slc_balance_there,
 };
 

@@ -7,9 +7,7 @@ sluice_status slc_serves(const struct sl_text *text, const sluice_config *config
     static const struct {
         int32_t use;
         const char *name;
-    } USES[] = {{SLUICE_USE_EXACT, "EXACT"},
-                {SLUICE_USE_FIXED, "FIXED"},
-                {SLUICE_USE_BALANCE_NOW, "BALANCE_NOW"},
+    } USES[] = {{SLUICE_USE_BALANCE_NOW, "BALANCE_NOW"},
                 {SLUICE_USE_SUMMED_LOAD, "SUMMED_LOAD"},
                 {SLUICE_USE_MIGRATE, "MIGRATE"}};
     bool alone = !config->comm || config->comm->size == 1;
@@ -19,9 +17,5 @@ sluice_status slc_serves(const struct sl_text *text, const sluice_config *config
                                 "config.uses has %s: the CUDA backend of this version does not "
                                 "do that",
                                 USES[i].name);
-    if (config->flags & SLUICE_OPEN_JOIN)
-        return sl_text_fail(text, SLUICE_UNSUPPORTED,
-                            "config.flags has JOIN: the CUDA backend of this version does not "
-                            "serve sluice.ranks/1");
     return SLUICE_OK;
 }

@@ -22,10 +22,12 @@ enum {
     SLCU_SUCCESS = 0,
     SLCU_OUT_OF_MEMORY = 2,
     SLCU_NO_DEVICE = 100,
+    SLCU_NOT_READY = 600,
     SLCU_STREAM_CAPTURE_UNSUPPORTED = 900,
     SLCU_STREAM_CAPTURE_IMPLICIT = 906,
     SLCU_STREAM_NON_BLOCKING = 1,
     SLCU_CAPTURE_MODE_THREAD_LOCAL = 1,
+    SLCU_HOST_PORTABLE = 1,
     SLCU_COMPUTE_CAPABILITY_MAJOR = 75,
     SLCU_COMPUTE_CAPABILITY_MINOR = 76
 };
@@ -51,6 +53,8 @@ enum {
        unsigned int shared_bytes, slcu_stream stream, void **params, void **extra))                \
     F(MemAlloc, 3020, (slcu_address * address, size_t bytes))                                      \
     F(MemFree, 3020, (slcu_address address))                                                       \
+    F(MemHostAlloc, 2020, (void **data, size_t bytes, unsigned int flags))                         \
+    F(MemFreeHost, 2000, (void *data))                                                             \
     F(MemcpyAsync, 4000, (slcu_address to, slcu_address from, size_t bytes, slcu_stream stream))   \
     F(MemcpyHtoDAsync, 3020,                                                                       \
       (slcu_address to, const void *from, size_t bytes, slcu_stream stream))                       \
@@ -61,6 +65,7 @@ enum {
       (slcu_address to, unsigned char value, size_t bytes, slcu_stream stream))                    \
     F(StreamCreate, 2000, (slcu_stream * stream, unsigned int flags))                              \
     F(StreamDestroy, 4000, (slcu_stream stream))                                                   \
+    F(StreamQuery, 2000, (slcu_stream stream))                                                     \
     F(StreamSynchronize, 2000, (slcu_stream stream))                                               \
     F(StreamIsCapturing, 10000, (slcu_stream stream, unsigned int *status))                        \
     F(StreamBeginCapture, 10010, (slcu_stream stream, unsigned int mode))                          \

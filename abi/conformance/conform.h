@@ -69,8 +69,12 @@ void cf_check_near(const char *file, int line, double got, double want, const ch
 
 extern const sluice_api *cf_api;
 extern const sluice_device_api *cf_memory; /* NULL: tensors are host memory */
-extern sluice_device cf_device;
 extern const char *cf_plugin_path;
+
+/* This thread's device: the first, or that of a rank. */
+sluice_device cf_device(void);
+/* From now on that of `rank`; the case is not run where there are too few. */
+void cf_use_device(int32_t rank);
 
 /* Loads the plugin in this process; fails the case if it cannot. */
 void cf_load(const char *path);

@@ -117,10 +117,10 @@ static struct cf_array *make(enum cf_type type, int64_t rows, int64_t columns, i
     if (array->bytes == 0)
         array->t.data = NULL;
     if (cf_memory && !on_host && array->bytes) {
-        sluice_status status = cf_memory->alloc(cf_device, array->bytes, &array->t.data);
+        sluice_status status = cf_memory->alloc(cf_device(), array->bytes, &array->t.data);
         CHECK(status == SLUICE_OK, "sluice.device/1 alloc of %zu bytes gave %s", array->bytes,
               cf_status_name(status));
-        array->t.device = cf_device;
+        array->t.device = cf_device();
         array->next = arrays;
         arrays = array;
     } else if (stride != width) {
@@ -250,9 +250,9 @@ bool cf_all_bytes(const struct cf_array *array, unsigned char byte)
 
 static void copy(const struct cf_array *array, void *to, const void *from)
 {
-    sluice_status status = cf_memory->copy(cf_device, to, from, array->bytes, NULL);
+    sluice_status status = cf_memory->copy(cf_device(), to, from, array->bytes, NULL);
     if (status == SLUICE_OK)
-        status = cf_memory->wait(cf_device, NULL);
+        status = cf_memory->wait(cf_device(), NULL);
     CHECK(status == SLUICE_OK, "sluice.device/1 copy gave %s", cf_status_name(status));
 }
 

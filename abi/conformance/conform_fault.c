@@ -28,6 +28,8 @@ static struct station *arrive(int32_t rank, const sluice_comm *comm, const struc
     static _Thread_local struct station station;
     mv_setup(scene, comm, &station.setup);
     station.setup.config.timeout_ns = timeout_ns;
+    station.setup.config.host = &station.setup.host;
+    station.setup.host.threads = 2; /* one may watch what runs on a device */
     station.context = cf_open(&station.setup);
     for (int32_t r = 0; r < scene->ranks; r++)
         mv_draw(scene, r, &station.tokens[r]);
@@ -42,6 +44,13 @@ static void whole_trip(struct station *station)
     mv_compute(&station->trip, station->tokens);
     EXPECT_OK(station->context, mv_combine(&station->trip));
     mv_check_out(&station->trip, station->tokens);
+}
+
+/* A device's call returns before it has run: what became of it is told by the next. */
+static sluice_status combine_told(struct station *station)
+{
+    sluice_status status = mv_combine(&station->trip);
+    return status == SLUICE_OK && cf_memory ? mv_combine(&station->trip) : status;
 }
 
 /* The verdict that everybody lives, after a fault. */
@@ -151,7 +160,7 @@ static void lost_combine_rank(int32_t rank, int32_t size, const sluice_comm *com
     EXPECT_OK(station->context, mv_dispatch(&station->trip));
     mv_compute(&station->trip, station->tokens);
     if (rank != 2) {
-        EXPECT(station->context, mv_combine(&station->trip), SLUICE_PEER_LOST, "2");
+        EXPECT(station->context, combine_told(station), SLUICE_PEER_LOST, "2");
         sluice_fault fault = {.struct_size = sizeof fault};
         EXPECT_OK(station->context, cf_ranks()->poll(station->context, &fault));
         CHECK_EQ(fault.op, SLUICE_OP_COMBINE, "operation of the fault");
@@ -193,15 +202,16 @@ static void lost_in_remap(const void *what)
     cf_run_ranks(2, lost_remap_rank, what);
 }
 
-/* Rank 1 combines where the others dispatch anew. */
+/* Rank 1 combines where the others dispatch anew. On a device rows do not cross where counts do: it
+ * is seen there that a rank has not come, and not what else it does. */
 static void other_call_rank(int32_t rank, int32_t size, const sluice_comm *comm, const void *what)
 {
     (void)what, (void)size;
     struct station *station = arrive(rank, comm, &SMALL, 2000000000);
     EXPECT_OK(station->context, mv_dispatch(&station->trip));
     mv_compute(&station->trip, station->tokens);
-    sluice_status status = rank == 1 ? mv_combine(&station->trip) : mv_dispatch(&station->trip);
-    EXPECT(station->context, status, SLUICE_MISMATCH, "rank");
+    sluice_status status = rank == 1 ? combine_told(station) : mv_dispatch(&station->trip);
+    EXPECT(station->context, status, cf_memory ? SLUICE_PEER_LOST : SLUICE_MISMATCH, "rank");
     cf_meet();
     cf_api->close(station->context);
 }

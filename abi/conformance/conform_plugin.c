@@ -10,7 +10,9 @@
 
 const sluice_api *cf_api;
 const sluice_device_api *cf_memory;
-sluice_device cf_device = {SLUICE_CPU, 0};
+static sluice_device first_device = {SLUICE_CPU, 0};
+static int32_t device_count = 1;
+static _Thread_local int32_t ordinal;
 const char *cf_plugin_path;
 
 void cf_load(const char *path)
@@ -32,9 +34,10 @@ void cf_load(const char *path)
     char text[200] = "";
     if (!memory || memory->struct_size < sizeof *memory)
         return;
-    if (memory->count(&count, &cf_device, text, sizeof text) || count == 0)
+    if (memory->count(&count, &first_device, text, sizeof text) || count == 0)
         cf_skip("no device: %s", text);
     cf_memory = memory;
+    device_count = count;
 }
 
 const char *cf_status_name(sluice_status status)
@@ -128,4 +131,16 @@ const sluice_ranks_api *cf_ranks(void)
 const sluice_stats_api *cf_stats(void)
 {
     return extension(SLUICE_EXT_STATS, sizeof(sluice_stats_api));
+}
+
+sluice_device cf_device(void)
+{
+    return (sluice_device){first_device.type, first_device.id + ordinal};
+}
+
+void cf_use_device(int32_t rank)
+{
+    if (cf_memory && rank >= device_count)
+        cf_skip("there are %d devices: rank %d has none of its own", device_count, rank);
+    ordinal = cf_memory ? rank : 0;
 }

@@ -54,7 +54,7 @@ void cf_setup(struct cf_setup *setup, int32_t layers, int32_t experts, int32_t t
     setup->config = (sluice_config){.struct_size = sizeof(sluice_config),
                                     .label = "conformance",
                                     .layers = setup->layers,
-                                    .device = cf_device,
+                                    .device = cf_device(),
                                     .layer_count = layers,
                                     .seed = 7};
 }
@@ -137,6 +137,7 @@ struct rank {
 static void *run_rank(void *data)
 {
     const struct rank *rank = data;
+    cf_use_device(rank->rank);
     rank->run(rank->rank, rank->size, &rank->comm, rank->what);
     return NULL;
 }

@@ -18,6 +18,11 @@ extern __shared__ unsigned char slc_shared[];
 extern unsigned char slc_shared[];
 #endif
 
+SLC_DEVICE int32_t slc_lane(void)
+{
+    return (int32_t)(threadIdx.x % SLC_WARP);
+}
+
 /* A greater float has a greater key; -0 is as +0, which are equal; -inf and NaN have key 0. */
 SLC_DEVICE uint32_t slc_key(float v)
 {

@@ -23,11 +23,6 @@ struct slc_work {
     float max, sum;
 };
 
-SLC_DEVICE int32_t slc_lane(void)
-{
-    return (int32_t)(threadIdx.x % SLC_WARP);
-}
-
 /* x of every column; a bias row out of range is as if every logit were NaN. */
 SLC_DEVICE void slc_read(const struct slc_job *job, int64_t t, struct slc_work *work)
 {

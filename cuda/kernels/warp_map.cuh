@@ -99,8 +99,8 @@ SLC_DEVICE void slc_map_shared(const struct slc_job *job, const struct slc_call 
         slc_put_id(&job->dispatch_ids, t, job->rule.top_k + j,
                    live ? home * map->local + map->slots + j : -1);
     if (j < map->shared && job->dispatch_weights.data) {
-        float weight = has_shared ? slc_quotient(row->shared, map->shared_divisor)
-                                  : map->shared_constant;
+        float weight =
+            has_shared ? slc_quotient(row->shared, map->shared_divisor) : map->shared_constant;
         job->dispatch_weights.data[t * job->dispatch_weights.stride + job->rule.top_k + j] =
             live ? weight : 0.0f;
     }

@@ -33,4 +33,12 @@ struct sl_dispatch {
 sluice_status sl_dispatch_check(struct sl_dispatch *call);
 sluice_status sl_dispatch_check_send(struct sl_dispatch *call);
 
+/* Keeps the first capacity that was too small. */
+void sl_dispatch_overflow(struct sl_dispatch *call, int32_t capacity, int32_t rank, int64_t had,
+                          int64_t needed);
+
+/* Begins a SEND, or the second half of FIXED: outputs too small anywhere end it for all (INVALID),
+ * and an overflow of any rank becomes this one's. */
+sluice_status sl_dispatch_meet(struct sl_dispatch *call, struct sl_header *header);
+
 #endif

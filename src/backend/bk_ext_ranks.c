@@ -127,6 +127,8 @@ static sluice_status poll_fault(const sluice_context *context, sluice_fault *fau
         (status = sl_check_struct(own, NULL, 0, "fault", fault, sizeof *fault, sizeof *fault)))
         return status;
     size_t size = fault->struct_size;
+    if (own->backend->heed)
+        own->backend->heed(own);
     pthread_mutex_lock(&own->text_lock);
     *fault = context->fault;
     pthread_mutex_unlock(&own->text_lock);
@@ -140,6 +142,8 @@ static sluice_status clear(sluice_context *context)
     sluice_status status = sl_enter(context, SLUICE_OP_COUNT, &started);
     if (status)
         return status;
+    if (context->backend->heed)
+        context->backend->heed(context);
     pthread_mutex_lock(&context->text_lock);
     context->fault = (sluice_fault){.struct_size = sizeof context->fault};
     pthread_mutex_unlock(&context->text_lock);
@@ -153,8 +157,11 @@ static sluice_status quiesce(sluice_context *context, int64_t passed)
     if (status)
         return status;
     pthread_mutex_lock(&context->text_lock);
-    if (atomic_load(&context->generation) <= passed && context->comm.cancel)
+    bool ends = atomic_load(&context->generation) <= passed;
+    if (ends && context->comm.cancel)
         context->comm.cancel(context->comm.user, -1);
+    if (ends && context->backend->cancel)
+        context->backend->cancel(context);
     pthread_mutex_unlock(&context->text_lock);
     return SLUICE_OK;
 }

@@ -17,10 +17,6 @@ sluice_status sl_dispatch_count(struct sl_dispatch *call);
 /* Moves the tokens of a counted call. */
 sluice_status sl_dispatch_send(struct sl_dispatch *call);
 
-/* Keeps the first capacity that was too small. */
-void sl_dispatch_overflow(struct sl_dispatch *call, int32_t capacity, int32_t rank, int64_t had,
-                          int64_t needed);
-
 sluice_status cpu_dispatch(sluice_context *context, const sluice_dispatch_args *args);
 sluice_status cpu_combine(sluice_context *context, const sluice_combine_args *args);
 

@@ -13,22 +13,6 @@ static void reject(struct sl_dispatch *call, uint64_t count)
                                   memory_order_relaxed);
 }
 
-void sl_dispatch_overflow(struct sl_dispatch *call, int32_t capacity, int32_t rank, int64_t had,
-                          int64_t needed)
-{
-    if (call->overflow.kind != SLUICE_FAULT_NONE)
-        return;
-    call->overflow = (sluice_fault){.struct_size = sizeof call->overflow,
-                                    .kind = SLUICE_FAULT_OVERFLOW,
-                                    .op = SLUICE_OP_DISPATCH,
-                                    .layer = call->args->layer,
-                                    .lane = call->args->lane,
-                                    .rank = rank,
-                                    .capacity = capacity,
-                                    .had = had,
-                                    .needed = SL_MUTANT(overflow_needs_unknown) ? had : needed};
-}
-
 /* Returns how many ids were rejected. */
 static uint64_t begin_lane(struct sl_dispatch *call)
 {

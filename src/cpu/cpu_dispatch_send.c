@@ -224,67 +224,12 @@ static sluice_status move(struct sl_dispatch *call, const struct sl_header *head
     return SLUICE_OK;
 }
 
-/* Rows that an output must hold. */
-static int64_t rows_wanted(const struct sl_dispatch *call)
-{
-    return call->lane->rows.total;
-}
-
-static int64_t rows_held(const struct sl_dispatch *call)
-{
-    int64_t held = INT64_MAX;
-    for (int32_t k = 0; k < call->args->payload_count; k++)
-        held = call->rows[k].rows < held ? call->rows[k].rows : held;
-    if (call->args->row_slot && call->row_slot.rows < held)
-        held = call->row_slot.rows;
-    if (call->args->row_weight && call->row_weight.rows < held)
-        held = call->row_weight.rows;
-    return held;
-}
-
-/* What the ranks said of this exchange: too small an output anywhere ends it for all. */
-static sluice_status heard(struct sl_dispatch *call)
-{
-    for (int32_t p = 0; p < call->lane->send.peers; p++) {
-        const struct sl_header *said = &call->exchange->headers[p];
-        if (said->state == SL_SAID_SMALL)
-            return sl_fail(call->context, SLUICE_INVALID,
-                           "rows of rank %d hold %lld rows: dispatch needs %lld",
-                           call->context->living[p], (long long)said->tokens,
-                           (long long)said->detail);
-        if (said->state == SL_SAID_OVERFLOW && call->overflow.kind == SLUICE_FAULT_NONE)
-            sl_dispatch_overflow(call, (int32_t)said->reserved, call->context->living[p],
-                                 said->tokens, said->detail);
-    }
-    return SLUICE_OK;
-}
-
-/* Columns and the payloads' lengths, which all ranks must have alike. */
-static uint64_t form(const struct sl_dispatch *call)
-{
-    uint64_t hash = sl_mix(SL_MIX, &call->columns, sizeof call->columns);
-    for (int32_t k = 0; k < call->args->payload_count; k++)
-        hash = sl_mix(hash, &call->payloads[k].columns, sizeof call->payloads[k].columns);
-    return hash;
-}
-
 sluice_status sl_dispatch_send(struct sl_dispatch *call)
 {
     struct sl_lane *lane = call->lane;
-    bool small = rows_held(call) < rows_wanted(call);
-    bool over = call->overflow.kind != SLUICE_FAULT_NONE;
-    struct sl_header header = {.kind = SL_KIND_SEND,
-                               .layer = call->args->layer,
-                               .lane = call->args->lane,
-                               .form = form(call),
-                               .tokens = small ? rows_held(call) : call->overflow.had,
-                               .detail = small ? rows_wanted(call) : call->overflow.needed,
-                               .state = small  ? SL_SAID_SMALL
-                                        : over ? SL_SAID_OVERFLOW
-                                               : SL_SAID_OK,
-                               .reserved = call->overflow.capacity};
-    sluice_status status = sl_exchange_meet(call->context, SL_CHANNEL_MOVE, &header);
-    if (status || (status = heard(call)))
+    struct sl_header header;
+    sluice_status status = sl_dispatch_meet(call, &header);
+    if (status)
         return status;
     for (int64_t t = 0; t < call->tokens; t++)
         memcpy(lane->weights + t * call->columns,

@@ -15,6 +15,7 @@
 #include "../../cuda/cu_types.h"
 #include "../../cuda/kernels/balance_job.h"
 #include "../../cuda/kernels/kernel_job.h"
+#include "../../cuda/kernels/move_job.h"
 #include "../../cuda/kernels/water_job.h"
 
 host_index threadIdx, blockIdx, blockDim, gridDim;
@@ -36,10 +37,22 @@ void slc_balance_add(const struct slc_balance_step step);
 void slc_water_count(const struct slc_water water);
 void slc_water_set(const struct slc_water water);
 void slc_water_place(const struct slc_water water);
+void slc_lay_out(const struct slc_move job);
+void slc_lay_rows(const struct slc_move job);
+void slc_pack(const struct slc_move job);
+void slc_unpack(const struct slc_move job);
+void slc_pad_rows(const struct slc_move job);
+void slc_give_rows(const struct slc_move job);
+void slc_give_sums(const struct slc_move job);
+void slc_add_rows(const struct slc_move job);
 }
 
-/* A kernel and its one parameter. */
-typedef void kernel_fn(const void *job);
+/* A kernel takes one struct of some type. */
+typedef void kernel_fn(const void *);
+template <class T, void kernel(const T)> static void call(const void *job)
+{
+    kernel(*static_cast<const T *>(job));
+}
 
 /* ------------------------------------------------------------------------------------- fibers */
 
@@ -193,36 +206,39 @@ struct CUgraphExec_st {
 struct CUfunc_st {
     const char *name;
     kernel_fn *kernel;
-    size_t bytes; /* of its parameter */
+    size_t bytes; /* of its struct */
 };
 
 static std::mutex lock;
-
-template <class Job, void kernel(const Job)> static void call(const void *job)
-{
-    kernel(*static_cast<const Job *>(job));
-}
-
-#define KERNEL(job_, name_)                                                                        \
+#define KERNEL(name_, job_)                                                                        \
     {                                                                                              \
 #name_, call < job_, name_>, sizeof(job_)                                                  \
     }
-static CUfunc_st kernels[] = {KERNEL(slc_job, slc_topk),
-                              KERNEL(slc_job, slc_remap),
-                              KERNEL(slc_job, slc_record),
-                              KERNEL(slc_job, slc_route),
-                              KERNEL(slc_job, slc_slots),
-                              KERNEL(slc_job, slc_topk_wide),
-                              KERNEL(slc_job, slc_route_wide),
-                              KERNEL(slc_balance_pass, slc_balance_count),
-                              KERNEL(slc_balance_pass, slc_balance_solve),
-                              KERNEL(slc_balance_pass, slc_balance_place),
-                              KERNEL(slc_balance_pass, slc_balance_visit),
-                              KERNEL(slc_balance_step, slc_balance_add),
-                              KERNEL(slc_water, slc_water_count),
-                              KERNEL(slc_water, slc_water_set),
-                              KERNEL(slc_water, slc_water_place)};
-#undef KERNEL
+static CUfunc_st kernels[] = {
+    KERNEL(slc_topk, slc_job),
+    KERNEL(slc_remap, slc_job),
+    KERNEL(slc_record, slc_job),
+    KERNEL(slc_route, slc_job),
+    KERNEL(slc_slots, slc_job),
+    KERNEL(slc_topk_wide, slc_job),
+    KERNEL(slc_route_wide, slc_job),
+    KERNEL(slc_lay_out, slc_move),
+    KERNEL(slc_lay_rows, slc_move),
+    KERNEL(slc_pack, slc_move),
+    KERNEL(slc_unpack, slc_move),
+    KERNEL(slc_pad_rows, slc_move),
+    KERNEL(slc_give_rows, slc_move),
+    KERNEL(slc_give_sums, slc_move),
+    KERNEL(slc_add_rows, slc_move),
+    KERNEL(slc_balance_count, slc_balance_pass),
+    KERNEL(slc_balance_solve, slc_balance_pass),
+    KERNEL(slc_balance_place, slc_balance_pass),
+    KERNEL(slc_balance_visit, slc_balance_pass),
+    KERNEL(slc_balance_add, slc_balance_step),
+    KERNEL(slc_water_count, slc_water),
+    KERNEL(slc_water_set, slc_water),
+    KERNEL(slc_water_place, slc_water),
+};
 
 static slcu_result work(slcu_stream stream, const std::function<void()> &what)
 {
@@ -316,9 +332,9 @@ CALL cuLaunchKernel(slcu_function function, unsigned grid, unsigned, unsigned, u
 {
     if (block == 0 || block > MOST_THREADS || block % 32 || grid == 0 || bytes > 48 * 1024)
         return 1;
-    const char *from = static_cast<const char *>(params[0]);
-    std::vector<char> job(from, from + function->bytes);
-    return work(stream, [=] { run(function->kernel, job.data(), grid, block); });
+    const char *job = static_cast<const char *>(params[0]);
+    std::vector<char> copy(job, job + function->bytes);
+    return work(stream, [=] { run(function->kernel, copy.data(), grid, block); });
 }
 CALL cuMemAlloc(slcu_address *address, size_t bytes)
 {
@@ -332,6 +348,16 @@ CALL cuMemAlloc(slcu_address *address, size_t bytes)
 CALL cuMemFree(slcu_address address)
 {
     std::free(host(address));
+    return SLCU_SUCCESS;
+}
+CALL cuMemHostAlloc(void **data, size_t bytes, unsigned)
+{
+    *data = std::malloc(bytes);
+    return *data ? SLCU_SUCCESS : SLCU_OUT_OF_MEMORY;
+}
+CALL cuMemFreeHost(void *data)
+{
+    std::free(data);
     return SLCU_SUCCESS;
 }
 CALL cuMemcpyAsync(slcu_address to, slcu_address from, size_t bytes, slcu_stream stream)
@@ -363,6 +389,10 @@ CALL cuStreamDestroy(slcu_stream stream)
 {
     delete stream;
     return SLCU_SUCCESS;
+}
+CALL cuStreamQuery(slcu_stream stream)
+{
+    return stream && stream->capturing ? SLCU_STREAM_CAPTURE_UNSUPPORTED : SLCU_SUCCESS;
 }
 CALL cuStreamSynchronize(slcu_stream stream)
 {

@@ -80,6 +80,21 @@ static inline int32_t __shfl_sync(unsigned, int32_t x, int lane)
     return (int32_t)host_meet((uint32_t)x, "shfl")[lane & 31];
 }
 
+static inline int32_t __shfl_up_sync(unsigned, int32_t x, int by)
+{
+    int lane = (int)(threadIdx.x % 32);
+    return (int32_t)host_meet((uint32_t)x, "shfl_up")[lane < by ? lane : lane - by];
+}
+
+static inline unsigned __match_any_sync(unsigned, int32_t x)
+{
+    const uint32_t *all = host_meet((uint32_t)x, "match_any");
+    unsigned same = 0;
+    for (int i = 0; i < 32; i++)
+        same |= (all[i] == (uint32_t)x ? 1U : 0U) << i;
+    return same;
+}
+
 static inline unsigned __ballot_sync(unsigned, int held)
 {
     const uint32_t *all = host_meet(held != 0, "ballot");
@@ -140,6 +155,10 @@ static inline int __syncthreads_or(int held)
     return host_meet_any(held);
 }
 
+static inline void __threadfence_system()
+{
+}
+
 static inline void __threadfence()
 {
 }
@@ -155,6 +174,13 @@ template <class T> static inline T atomicMax(T *at, T value)
 {
     T before = *at;
     *at = before > value ? before : value;
+    return before;
+}
+
+template <class T> static inline T atomicOr(T *at, T value)
+{
+    T before = *at;
+    *at = before | value;
     return before;
 }
 

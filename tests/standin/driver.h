@@ -65,7 +65,7 @@ struct CUfunc_st {
     uint32_t dynamic_max;
 };
 
-enum work_kind { WORK_NONE, WORK_LAUNCH, WORK_COPY, WORK_SET, WORK_HOST };
+enum work_kind { WORK_NONE, WORK_LAUNCH, WORK_COPY, WORK_SET, WORK_HOST, WORK_TASK };
 
 /* One thing that a stream does. */
 struct work {
@@ -77,6 +77,7 @@ struct work {
     uint64_t bytes;
     uint32_t value, width; /* WORK_SET */
     void (*host)(void *arg);
+    const struct standin_task *task; /* WORK_TASK; each copy of the work holds `arg` */
     void *arg;
     uint8_t *staged; /* owned: what a copy reads in place of `from` */
     int error;       /* what the work ends with, by order of standin_fail */
@@ -117,6 +118,9 @@ struct CUevent_st {
 struct CUctx_st *drv_context(void);
 /* 90, or STANDIN_SM: the architecture that the devices have. */
 int drv_sm(void);
+/* The error that sticks to a context. */
+int ctx_error(const struct CUctx_st *ctx);
+void ctx_set_error(struct CUctx_st *ctx, int error);
 /* What stops a call: no context, or an error that sticks to it. */
 int drv_ready(struct CUctx_st **ctx);
 /* Of the nth event that shall fail, its error; else DRV_OK. */
@@ -134,6 +138,7 @@ void stream_destroy(struct CUstream_st *stream);
 void stream_wait_all(struct CUctx_st *ctx);
 int stream_record(struct CUstream_st *stream, struct CUevent_st *event);
 int stream_depend(struct CUstream_st *stream, const struct CUevent_st *event);
+int stream_join(struct CUstream_st *stream, struct CUstream_st *other);
 bool event_ended(const struct CUevent_st *event);
 void event_wait(const struct CUevent_st *event);
 int capture_begin(struct CUstream_st *stream, int mode);
@@ -149,8 +154,6 @@ int work_run(struct CUctx_st *ctx, struct work *work);
 /* The PTX text of the best entry of a fat binary or of plain PTX, to be freed; NULL with *error. */
 char *fatbin_ptx(const void *image, int sm, int *error);
 
-/* Records a message, and prints it, to the file STANDIN_LOG where that is set. */
-void standin_say(const char *text);
 /* Forgets messages. */
 void standin_clear(void);
 void standin_add(const struct standin_counters *more);

@@ -181,11 +181,12 @@ int cuDevicePrimaryCtxRetain(struct CUctx_st **ctx, int device)
         return error;
     (void)pthread_mutex_lock(&lock);
     struct CUctx_st *c = &primary[device];
-    c->device = device;
-    if (!c->legacy)
+    if (!c->legacy) {
+        c->device = device;
         c->legacy = stream_create(c, false);
+    }
     error = c->legacy ? DRV_OK : DRV_OUT_OF_MEMORY;
-    c->refs += !error;
+    (void)__atomic_add_fetch(&c->refs, !error, __ATOMIC_ACQ_REL);
     *ctx = c;
     (void)pthread_mutex_unlock(&lock);
     return error;
@@ -198,7 +199,7 @@ int cuDevicePrimaryCtxRelease_v2(int device)
         return error;
     (void)pthread_mutex_lock(&lock);
     error = primary[device].refs > 0 ? DRV_OK : DRV_INVALID_CONTEXT;
-    primary[device].refs -= !error;
+    (void)__atomic_sub_fetch(&primary[device].refs, !error, __ATOMIC_ACQ_REL);
     (void)pthread_mutex_unlock(&lock);
     return error;
 }
@@ -207,7 +208,7 @@ int cuDevicePrimaryCtxReset_v2(int device)
 {
     int error = check(device);
     if (!error)
-        primary[device].error = DRV_OK;
+        ctx_set_error(&primary[device], DRV_OK);
     return error;
 }
 
@@ -222,8 +223,18 @@ int cuDevicePrimaryCtxGetState(int device, unsigned *flags, int *active)
 DRV_API void standin_forgive(void)
 {
     for (int d = 0; d < DRV_DEVICES_MAX; d++)
-        primary[d].error = DRV_OK;
+        ctx_set_error(&primary[d], DRV_OK);
     standin_clear();
+}
+
+int ctx_error(const struct CUctx_st *ctx)
+{
+    return __atomic_load_n(&ctx->error, __ATOMIC_ACQUIRE);
+}
+
+void ctx_set_error(struct CUctx_st *ctx, int error)
+{
+    __atomic_store_n(&ctx->error, error, __ATOMIC_RELEASE);
 }
 
 struct CUctx_st *drv_context(void)
@@ -236,9 +247,9 @@ int drv_ready(struct CUctx_st **ctx)
     if (!begun())
         return DRV_NOT_INITIALIZED;
     *ctx = drv_context();
-    if (!*ctx || (*ctx)->refs == 0)
+    if (!*ctx || __atomic_load_n(&(*ctx)->refs, __ATOMIC_ACQUIRE) == 0)
         return DRV_INVALID_CONTEXT;
-    return (*ctx)->error;
+    return ctx_error(*ctx);
 }
 
 int cuCtxGetCurrent(struct CUctx_st **ctx)
@@ -288,5 +299,5 @@ int cuCtxSynchronize(void)
     if (capture_forbids())
         return DRV_CAPTURE_UNSUPPORTED;
     stream_wait_all(ctx);
-    return ctx->error;
+    return ctx_error(ctx);
 }

@@ -48,7 +48,7 @@ int cuMemFree_v2(drv_address address)
     stream_wait_all(ctx);
     if (!mem_free(address))
         return DRV_INVALID_VALUE;
-    return ctx->error;
+    return ctx_error(ctx);
 }
 
 int cuMemHostAlloc(void **data, size_t bytes, unsigned flags)
@@ -80,7 +80,7 @@ int cuMemFreeHost(void *data)
     if (error == DRV_INVALID_CONTEXT || error == DRV_NOT_INITIALIZED)
         return error;
     stream_wait_all(ctx);
-    return mem_free(address_of(data)) ? ctx->error : DRV_INVALID_VALUE;
+    return mem_free(address_of(data)) ? ctx_error(ctx) : DRV_INVALID_VALUE;
 }
 
 int cuMemHostGetDevicePointer_v2(drv_address *address, void *data, unsigned flags)

@@ -85,6 +85,25 @@ int cuLaunchHostFunc(struct CUstream_st *stream, void (*host)(void *arg), void *
     return error ? error : stream_submit(stream_of(ctx, stream), &work);
 }
 
+DRV_API int standin_enqueue(struct CUstream_st *stream, const struct standin_task *task, void *arg)
+{
+    struct CUctx_st *ctx;
+    struct work work = {.kind = WORK_TASK, .task = task, .arg = arg};
+    int error = drv_ready(&ctx);
+    error = error ? error : drv_fails(STANDIN_LAUNCH);
+    if (!error)
+        return stream_submit(stream_of(ctx, stream), &work);
+    work_free(&work);
+    return error;
+}
+
+DRV_API int standin_join(struct CUstream_st *stream, struct CUstream_st *other)
+{
+    struct CUctx_st *ctx;
+    int error = drv_ready(&ctx);
+    return error ? error : stream_join(stream_of(ctx, stream), stream_of(ctx, other));
+}
+
 int cuEventCreate(struct CUevent_st **event, unsigned flags)
 {
     struct CUctx_st *ctx;
@@ -119,7 +138,7 @@ int cuEventSynchronize(struct CUevent_st *event)
     if (error)
         return error;
     event_wait(event);
-    return ctx->error;
+    return ctx_error(ctx);
 }
 
 int cuEventElapsedTime(float *ms, struct CUevent_st *from, struct CUevent_st *to)

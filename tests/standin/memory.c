@@ -74,13 +74,7 @@ bool mem_add_host(void *data, uint64_t bytes, bool owned)
         return false;
     (void)pthread_rwlock_wrlock(&lock);
     *alloc = (struct mem_alloc){(uint64_t)(uintptr_t)data, bytes, data, NULL, -1, true, owned};
-    /* The system may give an address again, so a dead record must not lie in front of it. */
-    size_t at = above(alloc->base);
-    bool good = true;
-    if (at > 0 && table[at - 1]->base == alloc->base)
-        table[at - 1] = alloc;
-    else
-        good = insert(alloc);
+    bool good = insert(alloc);
     (void)pthread_rwlock_unlock(&lock);
     return good;
 }
@@ -101,6 +95,12 @@ bool mem_free(uint64_t base)
             free(alloc->data);
         free(alloc->init);
         alloc->data = alloc->init = NULL;
+        /* The system may give the host's memory to anybody: it is not ours to watch any more. The
+         * record itself stays, as someone may be reading it. */
+        if (alloc->device < 0) {
+            memmove(table + at - 1, table + at, (count - at) * sizeof(struct mem_alloc *));
+            count--;
+        }
     }
     (void)pthread_rwlock_unlock(&lock);
     return good;

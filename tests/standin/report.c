@@ -18,7 +18,7 @@ static uint64_t budget;
 
 _Static_assert(STANDIN_CLASSES == PCL_COUNT, "standin.h has all classes");
 
-void standin_say(const char *text)
+DRV_API void standin_say(const char *text)
 {
     (void)pthread_mutex_lock(&lock);
     (void)snprintf(message, sizeof message, "%s", text);

@@ -35,6 +35,29 @@ void standin_forgive(void);
 enum standin_event { STANDIN_ALLOC, STANDIN_LAUNCH, STANDIN_COPY };
 void standin_fail(enum standin_event event, uint64_t nth, int error);
 
+/* For the NCCL stand-in: work of another library on a stream. run() is called by the stream's
+ * worker and may wait there; what it gives sticks to the context. A captured task runs at each
+ * replay. The stream takes over one hold on `arg`, copies take further ones, and each is dropped
+ * once, whether the task ran or not. */
+struct standin_task {
+    int (*run)(void *arg);
+    void (*hold)(void *arg);
+    void (*drop)(void *arg);
+};
+struct CUstream_st;
+int standin_enqueue(struct CUstream_st *stream, const struct standin_task *task, void *arg);
+
+/* What `stream` does next waits for what `other` was given, and joins its capture. */
+int standin_join(struct CUstream_st *stream, struct CUstream_st *other);
+
+/* Memory that work of a device may touch: *data and, where it is known what was written, *init
+ * (else NULL). A wrong address is reported with `what`, and gives the error of such an access. */
+int standin_memory(uint64_t address, uint64_t bytes, int device, const char *what, uint8_t **data,
+                   uint8_t **init);
+
+/* Records a message, and prints it, to the file STANDIN_LOG where that is set. */
+void standin_say(const char *text);
+
 /* Warp instructions that one launch may take; 0: the default. */
 void standin_budget(uint64_t instructions);
 

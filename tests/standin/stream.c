@@ -58,7 +58,7 @@ static void *worker(void *arg)
             (void)pthread_cond_wait(&changed, &lock);
             continue;
         }
-        int error = stream->ctx->error;
+        int error = ctx_error(stream->ctx);
         (void)pthread_mutex_unlock(&lock);
         for (int32_t i = 0; i < op->count; i++) {
             if (!error)
@@ -66,8 +66,8 @@ static void *worker(void *arg)
             work_free(&op->works[i]);
         }
         (void)pthread_mutex_lock(&lock);
-        if (error && !stream->ctx->error)
-            stream->ctx->error = error;
+        if (error && !ctx_error(stream->ctx))
+            ctx_set_error(stream->ctx, error);
         if (op->event)
             op->event->time = now_ns();
         stream->head = op->next;
@@ -196,7 +196,7 @@ int stream_wait(struct CUstream_st *stream)
     uint64_t number = stream->last;
     while (stream->done < number)
         (void)pthread_cond_wait(&changed, &lock);
-    int error = stream->ctx->error;
+    int error = ctx_error(stream->ctx);
     (void)pthread_mutex_unlock(&lock);
     return error;
 }
@@ -204,7 +204,7 @@ int stream_wait(struct CUstream_st *stream)
 int stream_query(struct CUstream_st *stream)
 {
     (void)pthread_mutex_lock(&lock);
-    int error = stream->ctx->error;
+    int error = ctx_error(stream->ctx);
     if (stream->capture) {
         stream->capture->invalid = true;
         error = DRV_CAPTURE_UNSUPPORTED;
@@ -268,6 +268,14 @@ int stream_depend(struct CUstream_st *stream, const struct CUevent_st *event)
     return error;
 }
 
+int stream_join(struct CUstream_st *stream, struct CUstream_st *other)
+{
+    (void)pthread_mutex_lock(&lock);
+    struct CUevent_st here = {.capture = other->capture, .stream = other, .number = other->last};
+    (void)pthread_mutex_unlock(&lock);
+    return stream_depend(stream, &here);
+}
+
 bool event_ended(const struct CUevent_st *event)
 {
     (void)pthread_mutex_lock(&lock);
@@ -316,7 +324,8 @@ int capture_end(struct CUstream_st *stream, struct CUgraph_st **graph)
     int error = !got ? DRV_INVALID_VALUE : got->origin != stream ? DRV_CAPTURE_UNMATCHED : DRV_OK;
     if (!error) {
         for (struct CUstream_st *s = all; s; s = s->next)
-            s->capture = s->capture == got ? NULL : s->capture;
+            if (s->capture == got) /* others are not even written: their threads read them */
+                s->capture = NULL;
         strict_captures -= strict_captures > 0;
         error = got->invalid ? DRV_CAPTURE_INVALIDATED : DRV_OK;
         *graph = error ? NULL : got;

@@ -23,6 +23,8 @@ struct work work_copy(const struct work *work)
         copy.params = copied(work->params, work->fn->param_bytes);
     if (work->staged)
         copy.staged = copied(work->staged, work->bytes);
+    if (work->task)
+        work->task->hold(work->arg);
     return copy;
 }
 
@@ -31,6 +33,9 @@ void work_free(struct work *work)
     free(work->params);
     free(work->staged);
     work->params = work->staged = NULL;
+    if (work->task)
+        work->task->drop(work->arg);
+    work->task = NULL;
 }
 
 /* A line a launch in the file STANDIN_TRACE, for whoever counts what a plugin does. */
@@ -88,6 +93,20 @@ static int range(drv_address at, uint64_t bytes, const char *what, uint8_t **dat
     return DRV_ILLEGAL_ADDRESS;
 }
 
+DRV_API int standin_memory(uint64_t address, uint64_t bytes, int device, const char *what,
+                           uint8_t **data, uint8_t **init)
+{
+    char text[160];
+    int error = range(address, bytes, what, data, init);
+    const struct mem_alloc *alloc = error ? NULL : mem_find(address);
+    if (!alloc || alloc->device < 0 || alloc->device == device)
+        return error;
+    (void)snprintf(text, sizeof text, "a %s at 0x%llx on device %d is in memory of device %d", what,
+                   (unsigned long long)address, device, alloc->device);
+    standin_say(text);
+    return DRV_ILLEGAL_ADDRESS;
+}
+
 static int copy(struct work *work)
 {
     uint8_t *to, *from, *to_init, *from_init = NULL;
@@ -133,6 +152,8 @@ int work_run(struct CUctx_st *ctx, struct work *work)
     case WORK_HOST:
         work->host(work->arg);
         return DRV_OK;
+    case WORK_TASK:
+        return work->task->run(work->arg);
     default:
         return DRV_OK;
     }

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What dispatch and combine have on the device, sized once at open: nothing is allocated later. */
+#ifndef SLC_MOVER_H
+#define SLC_MOVER_H
+
+#include "../src/backend/bk_combine.h"
+#include "../src/backend/bk_dispatch.h"
+#include "cu_comm.h"
+#include "cu_context.h"
+#include "kernels/move_job.h"
+
+/* A lane's memory; what the host knows of its dispatch is sl_lane's and below. */
+struct slc_lane {
+    struct slc_move job; /* every pointer that does not depend on a call */
+    void *there;         /* on the device */
+    char *out, *in;      /* staging, [peers] regions of pair_bytes, and at least landing_bytes */
+    int32_t *totals;     /* pinned, [keys]: what job.totals came to */
+    int32_t *counts;     /* pinned, [ranks][L + 1]: what comes, on its way to counts_there */
+    int32_t *counts_there;
+    struct slc_told *told; /* pinned; job.told */
+    int64_t *heads_back;   /* [ranks] where the heads of the last combine are to land in `in` */
+    /* exact: tokens and rows to and from each peer, [ranks] each */
+    int64_t *tokens_to, *tokens_from, *rows_to, *rows_from;
+};
+
+/* Why no exchange is possible any more. */
+struct slc_lost {
+    sluice_status status; /* OK: it is */
+    int32_t rank, op, layer;
+    bool said; /* a call has returned it */
+};
+
+/* The thread that ends exchanges. */
+struct slc_watch {
+    pthread_t thread;
+    bool runs;
+    atomic_bool stop;
+    slcu_stream stream;
+    struct slc_head *head; /* pinned */
+};
+
+struct slc_mover {
+    struct slc_lane lanes[SL_MOST_LANES];
+    struct slc_comm comm; /* of all lanes; none where this rank is alone */
+    struct slc_watch watch;
+    pthread_mutex_t told_lock; /* guards the two below, and what lanes were told */
+    struct slc_lost lost;
+    struct slc_short shortage; /* what no call has returned yet; kind 0: none */
+    struct slc_moved *moved;   /* on the device */
+    int32_t *peer_of;          /* on the device, [ranks] */
+    size_t there_bytes;        /* of a lane's `there` */
+    size_t pair_bytes, landing_bytes;
+    size_t in_bytes;
+    void *host; /* scratch of slc_comm_open, and the lanes' arrays */
+    size_t host_bytes;
+    void *pinned;
+    size_t pinned_bytes;
+    int32_t lane_count;
+};
+
+/* After sl_exchange_open: makes it (slc_context.mover) for a context that dispatches; the device's
+ * context is entered. With `query` only adds to needs. */
+sluice_status slc_mover_open(sluice_context *context, const struct sl_text *text,
+                             sluice_needs *needs, bool query);
+void slc_mover_close(sluice_context *context);
+
+/* Makes the communicator where ranks are to talk and have none; collective. */
+sluice_status slc_mover_connect(sluice_context *context, char *text, size_t text_size);
+
+/* Can this rank exchange now, eagerly or in a capture on `stream`? What was lost is said once, then
+ * NOT_READY; NOT_CAPTURABLE where a communicator must be made first. */
+sluice_status slc_mover_usable(sluice_context *context);
+sluice_status slc_mover_ready(sluice_context *context, void *stream);
+
+/* OVERFLOW, once, where kernels have told of a capacity that was too small. */
+sluice_status slc_mover_said(sluice_context *context);
+
+/* Takes what kernels have told into the fault record. [any thread] */
+void slc_mover_heed(sluice_context *context);
+
+/* No exchange from now on; ends those that run. [any thread] */
+void slc_mover_lose(sluice_context *context, sluice_status status, int32_t rank, int32_t op,
+                    int32_t layer);
+void slc_mover_cancel(sluice_context *context);
+
+/* Adds what fixed dispatches counted on the device, or sets it to zero. */
+sluice_status slc_mover_tally(sluice_context *context, sluice_stats *stats);
+sluice_status slc_mover_zero(sluice_context *context);
+
+/* Does the engine let a thread watch? */
+static inline bool slc_watched(const sluice_context *context)
+{
+    return context->host.threads > 1 && context->ranks > 1;
+}
+/* False: no thread, or no stream for it. */
+bool slc_watch_open(sluice_context *context);
+void slc_watch_close(sluice_context *context);
+
+/* After ranks were set anew, in the order of `stream`: the communicator is gone. */
+slcu_result slc_mover_renew(sluice_context *context, void *stream);
+
+/* Warps of a layout's block, so that the keys of all fit in its shared memory. */
+int32_t slc_layout_warps(int32_t keys);
+
+/* Up to whole chunks of 16 bytes, where records and their parts start. */
+static inline int64_t slc_padded(int64_t bytes)
+{
+    return (bytes + 15) / 16 * 16;
+}
+
+sluice_status slc_dispatch(sluice_context *context, const sluice_dispatch_args *args);
+sluice_status slc_combine(sluice_context *context, const sluice_combine_args *args);
+
+/* ---- cu_move.c: steps of both, with the device's context entered */
+
+/* Launches `units` of work, one or `job->slices` warps each. */
+slcu_result slc_move_launch(sluice_context *context, const struct slc_move *job,
+                            enum slc_kernel kernel, int64_t units, void *stream);
+
+/* What all ranks must have alike in an exchange. */
+void slc_fill_exchange(const sluice_context *context, struct slc_move *job, int32_t kind,
+                       int32_t layer, int32_t lane, uint64_t form);
+
+/* How many warps share a row of that many bytes. */
+int32_t slc_slices(int64_t units, int64_t bytes);
+
+/* A view's rows as bytes, and a unit that suits both it and `other` (whose data may be NULL). */
+struct slc_bytes slc_bytes_of(const struct sl_view *view, const struct sl_view *other);
+
+/* What one round moves with each peer. */
+struct slc_message {
+    const char *from;
+    char *to;
+    int64_t send_bytes, recv_bytes;
+};
+typedef void slc_message_fn(const void *call, int32_t peer, struct slc_message *message);
+
+/* One group of sends and receives with all other peers. OK where this rank is alone. */
+sluice_status slc_move_group(sluice_context *context, const void *call, slc_message_fn *message,
+                             void *stream);
+
+/* Waits until the stream has done all it was given. Errors: PEER_LOST after the timeout. */
+sluice_status slc_move_wait(sluice_context *context, void *stream);
+
+#endif

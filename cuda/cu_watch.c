@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A thread that ends an exchange which a rank does not come to: the host has gone on, and waits for
+ * its stream or replays a graph. It sees what kernels tell in pinned memory, and makes a call of
+ * the driver only when the time is over. */
+#include <stddef.h>
+#include <time.h>
+
+#include "cu_mover.h"
+
+enum { MOST_PAUSE_NS = 5000000, LEAST_PAUSE_NS = 200000 };
+
+/* An exchange that has begun and not ended, and since when it has been seen so. */
+struct waiting {
+    int64_t number, since;
+};
+
+static bool over(sluice_context *context, const struct slc_told *told, struct waiting *waiting)
+{
+    int64_t begun = __atomic_load_n(&told->begun, __ATOMIC_ACQUIRE);
+    int64_t ended = __atomic_load_n(&told->ended, __ATOMIC_ACQUIRE);
+    if (begun <= ended || begun != waiting->number) {
+        *waiting = (struct waiting){begun, sl_now(context)};
+        return false;
+    }
+    return sl_now(context) - waiting->since > context->timeout_ns;
+}
+
+/* The head that peer p has put in front of its message, as far as it has come. */
+static bool fetch(const sluice_context *context, const char *at, struct slc_head *head)
+{
+    const struct slcu_driver *driver = slc_of(context)->gpu.driver;
+    struct slc_watch *watch = &slc_of(context)->mover->watch;
+    const struct timespec moment = {.tv_nsec = 100000};
+    slcu_result error =
+        driver->MemcpyDtoHAsync(watch->head, slc_address(at), sizeof *head, watch->stream);
+    for (int32_t tries = 0; !error && tries < 10000; tries++) {
+        error = driver->StreamQuery(watch->stream);
+        if (error != SLCU_NOT_READY)
+            break;
+        error = SLCU_SUCCESS;
+        (void)nanosleep(&moment, NULL);
+    }
+    *head = *watch->head;
+    return !error;
+}
+
+/* Who has not come, or has come to something else; -1: nobody can tell. */
+static int32_t culprit(const sluice_context *context, const struct slc_lane *lane,
+                       sluice_status *status)
+{
+    const struct slc_told *told = lane->told;
+    bool combine = told->kind == SL_KIND_COMBINE;
+    if (!combine && told->kind != SL_KIND_FIXED)
+        return -1;
+    for (int32_t p = 0; p < context->living_count; p++) {
+        struct slc_head head;
+        int64_t at =
+            combine ? lane->heads_back[p] : p * (int64_t)slc_of(context)->mover->pair_bytes;
+        if (p == context->comm.rank || !fetch(context, lane->in + at, &head))
+            continue;
+        if (head.magic != SLC_HEAD_MAGIC || head.number != told->begun)
+            return context->living[p];
+        if (head.kind != told->kind || head.layer != told->layer) {
+            *status = SLUICE_MISMATCH;
+            return context->living[p];
+        }
+    }
+    return -1;
+}
+
+static void end(sluice_context *context, const struct slc_lane *lane, int32_t index)
+{
+    sluice_status status = SLUICE_PEER_LOST;
+    const struct slc_gpu *gpu = &slc_of(context)->gpu;
+    int32_t rank = -1, layer = lane->told->layer;
+    int32_t op = lane->told->kind == SL_KIND_COMBINE ? SLUICE_OP_COMBINE : SLUICE_OP_DISPATCH;
+    if (slc_gpu_enter(gpu) != SLCU_SUCCESS)
+        return;
+    rank = culprit(context, lane, &status);
+    const sluice_fault fault = {.struct_size = sizeof fault,
+                                .kind = status == SLUICE_MISMATCH ? SLUICE_FAULT_MISMATCH
+                                                                  : SLUICE_FAULT_PEER,
+                                .op = op,
+                                .layer = layer,
+                                .lane = index,
+                                .rank = rank,
+                                .call = lane->told->begun};
+    sl_fault(context, &fault);
+    slc_mover_lose(context, status, rank, op, layer);
+    slc_gpu_leave(gpu);
+}
+
+static void *run(void *data)
+{
+    sluice_context *context = data;
+    struct slc_mover *mover = slc_of(context)->mover;
+    struct slc_watch *watch = &mover->watch;
+    struct waiting waiting[SL_MOST_LANES] = {{0, 0}};
+    int64_t pause = context->timeout_ns / 64;
+    pause = pause > MOST_PAUSE_NS ? MOST_PAUSE_NS : pause < LEAST_PAUSE_NS ? LEAST_PAUSE_NS : pause;
+    const struct timespec moment = {.tv_nsec = pause};
+    while (!atomic_load(&watch->stop)) {
+        (void)nanosleep(&moment, NULL);
+        for (int32_t i = 0; i < mover->lane_count; i++)
+            if (!mover->lanes[i].told->stopped && over(context, mover->lanes[i].told, &waiting[i]))
+                end(context, &mover->lanes[i], i);
+    }
+    return NULL;
+}
+
+bool slc_watch_open(sluice_context *context)
+{
+    struct slc_watch *watch = &slc_of(context)->mover->watch;
+    if (!slc_watched(context))
+        return true;
+    if (slc_of(context)->gpu.driver->StreamCreate(&watch->stream, SLCU_STREAM_NON_BLOCKING))
+        return false;
+    atomic_store(&watch->stop, false);
+    watch->runs = pthread_create(&watch->thread, NULL, run, context) == 0;
+    return watch->runs;
+}
+
+void slc_watch_close(sluice_context *context)
+{
+    struct slc_watch *watch = &slc_of(context)->mover->watch;
+    if (watch->runs) {
+        atomic_store(&watch->stop, true);
+        (void)pthread_join(watch->thread, NULL);
+    }
+    if (watch->stream)
+        (void)slc_of(context)->gpu.driver->StreamDestroy(watch->stream);
+    watch->runs = false;
+    watch->stream = NULL;
+}

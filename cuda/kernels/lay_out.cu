@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * dispatch's layout: who gets which tokens. A warp marks the keys of 32 tokens as bits; a token's
+ * place in a key is then a count of bits below its own (slc_place_of), so no place is stored, and
+ * there is no order of atomics to depend on. The last block adds up the blocks. */
+#include "warp_move.cuh"
+
+/* Marks the keys [first, first + n) of one token; true where one has the same slot twice. */
+template <bool WIDE>
+SLC_DEVICE bool slc_mark(const struct slc_move *job, int64_t t, int32_t first, int32_t n,
+                         uint32_t *bits, uint32_t *bad)
+{
+    const uint32_t own = 1U << (threadIdx.x % SLC_WARP);
+    const struct sl_ids ids = {job->in_ids.data, job->in_ids.stride, WIDE};
+    const int32_t slots = job->ranks * job->local;
+    uint32_t twice = 0;
+    for (int32_t c = 0; c < job->columns; c++) {
+        int64_t given = sl_id_at(&ids, t, c);
+        if ((uint64_t)given >= (uint64_t)slots) {
+            *bad += given != -1;
+            continue;
+        }
+        int32_t id = (int32_t)given, rank = slc_rank_of(job, id);
+        if (job->peer_of && job->peer_of[rank] < 0) {
+            ++*bad;
+            continue;
+        }
+        if ((uint32_t)(id - first) < (uint32_t)n)
+            twice |= atomicOr(&bits[id - first], own) & own;
+        if ((uint32_t)(slots + rank - first) < (uint32_t)n)
+            atomicOr(&bits[slots + rank - first], own);
+    }
+    return twice != 0;
+}
+
+/* Bits of the block's warps become masks, and their sum the block's base. */
+SLC_DEVICE void slc_give_masks(const struct slc_move *job, int32_t first, int32_t n,
+                               const uint32_t *bits)
+{
+    int32_t warps = (int32_t)(blockDim.x / SLC_WARP);
+    struct slc_mask *masks = job->masks + (int64_t)blockIdx.x * warps * job->keys + first;
+    for (int32_t i = (int32_t)threadIdx.x; i < n; i += (int32_t)blockDim.x) {
+        int32_t sum = 0;
+        for (int32_t w = 0; w < warps; w++) {
+            uint32_t mask = bits[w * job->room + i];
+            masks[(int64_t)w * job->keys + i] = {mask, sum};
+            sum += __popc(mask);
+        }
+        job->bases[(int64_t)blockIdx.x * job->keys + first + i] = sum;
+    }
+}
+
+/* The block that ends last learns it, when all others' writes can be seen. */
+SLC_DEVICE bool slc_last_block(uint32_t *done)
+{
+    __shared__ bool last;
+    if (gridDim.x == 1) {
+        __syncthreads();
+        return true;
+    }
+    __threadfence();
+    __syncthreads();
+    if (threadIdx.x == 0)
+        last = atomicAdd(done, 1U) + 1U == gridDim.x;
+    __syncthreads();
+    return last;
+}
+
+/* The blocks' sums become what lies before each; totals. */
+SLC_DEVICE void slc_add_up(const struct slc_move *job)
+{
+    for (int32_t key = (int32_t)threadIdx.x; key < job->keys; key += (int32_t)blockDim.x) {
+        volatile int32_t *at = job->bases + key;
+        int32_t sum = 0;
+        for (uint32_t b = 0; b < gridDim.x; b++, at += job->keys) {
+            int32_t own = *at;
+            *at = sum;
+            sum += own;
+        }
+        job->totals[key] = sum;
+    }
+}
+
+/* Greatest number of tokens to a rank, and the lowest such peer; one warp. */
+SLC_DEVICE void slc_find_needed(const struct slc_move *job)
+{
+    const int32_t *tokens = job->totals + job->ranks * job->local;
+    int32_t most = 0, peer = 0x7FFFFFFF;
+    for (int32_t r = slc_lane(); r < job->ranks; r += SLC_WARP)
+        most = tokens[r] > most ? tokens[r] : most;
+    most = __reduce_max_sync(SLC_ALL, most);
+    for (int32_t r = slc_lane(); r < job->ranks; r += SLC_WARP)
+        if (tokens[r] == most && slc_peer_of(job, r) >= 0 && slc_peer_of(job, r) < peer)
+            peer = slc_peer_of(job, r);
+    peer = __reduce_min_sync(SLC_ALL, peer);
+    if (slc_lane() == 0) {
+        job->found->needed = most;
+        job->found->fullest = peer;
+    }
+}
+
+/* Places of a slot's entries one by one, and how many are sent. */
+SLC_DEVICE void slc_place_slot(const struct slc_move *job, int32_t key, int64_t valid)
+{
+    int32_t count = 0, slots = job->ranks * job->local, rank = slc_rank_of(job, key);
+    for (int64_t t = 0; t < job->tokens; t++)
+        for (int32_t c = 0; c < job->columns; c++) {
+            if (slc_id_of(job, t, c, valid) != key)
+                continue;
+            bool sent = slc_place_of(job, t, slots + rank) < job->capacity_pair;
+            job->entries[t * job->columns + c].place = sent ? count++ : SL_ROW_DROPPED;
+        }
+    job->totals[key] = count;
+}
+
+/* Places among the rows that come back from a rank: by token, then column. */
+SLC_DEVICE void slc_place_back(const struct slc_move *job, int32_t rank, int64_t valid)
+{
+    int32_t count = 0;
+    for (int64_t t = 0; t < job->tokens; t++)
+        for (int32_t c = 0; c < job->columns; c++) {
+            int32_t id = slc_id_of(job, t, c, valid);
+            if (id >= 0 && slc_rank_of(job, id) == rank)
+                job->entries[t * job->columns + c].back =
+                    job->entries[t * job->columns + c].place < 0 ? SL_ROW_DROPPED : count++;
+        }
+}
+
+/* What bits cannot say. Rare, and slow: one block. */
+SLC_DEVICE void slc_place_all(const struct slc_move *job, int64_t valid)
+{
+    int32_t slots = job->ranks * job->local;
+    for (int32_t key = (int32_t)threadIdx.x; key < slots; key += (int32_t)blockDim.x)
+        slc_place_slot(job, key, valid);
+    __syncthreads();
+    for (int32_t r = (int32_t)threadIdx.x; r < job->ranks; r += (int32_t)blockDim.x) {
+        if (job->limited)
+            slc_place_back(job, r, valid);
+        int32_t *tokens = &job->totals[slots + r];
+        *tokens = *tokens < job->capacity_pair ? *tokens : (int32_t)job->capacity_pair;
+    }
+}
+
+/* The first capacity of this rank's own that is too small; one thread. */
+SLC_DEVICE void slc_find_short(const struct slc_move *job)
+{
+    struct slc_short found = {0, 0, 0, 0};
+    if (job->found->needed > job->capacity_pair)
+        found = {1, job->living[job->found->fullest], (int32_t)job->capacity_pair,
+                 job->found->needed};
+    for (int32_t p = 0; job->limited && found.kind == 0 && p < job->peers; p++) {
+        int32_t back = 0;
+        for (int32_t slot = 0; slot < job->local; slot++)
+            back += job->totals[job->living[p] * job->local + slot];
+        if (back > job->capacity_back)
+            found = {4, job->living[p], (int32_t)job->capacity_back, back};
+    }
+    job->found->own = found;
+}
+
+SLC_DEVICE void slc_finish(const struct slc_move *job, int64_t valid)
+{
+    slc_add_up(job);
+    __syncthreads();
+    if (threadIdx.x < SLC_WARP && job->fixed)
+        slc_find_needed(job);
+    __syncthreads();
+    volatile struct slc_found *found = job->found;
+    bool slow =
+        found->twice != 0 || job->limited || (job->fixed && found->needed > job->capacity_pair);
+    if (slow)
+        slc_place_all(job, valid);
+    __syncthreads();
+    if (threadIdx.x == 0) {
+        if (job->fixed)
+            slc_find_short(job);
+        found->done = 0;
+        found->twice = 0;
+        found->slow = slow;
+    }
+}
+
+extern "C" __global__ void __launch_bounds__(SLC_WARP *SLC_LAYOUT_WARPS)
+    slc_lay_out(const __grid_constant__ struct slc_move job)
+{
+    uint32_t *all = (uint32_t *)slc_shared;
+    uint32_t *bits = all + threadIdx.x / SLC_WARP * job.room;
+    int64_t t = (int64_t)blockIdx.x * blockDim.x + threadIdx.x, valid = slc_valid_tokens(&job);
+    uint32_t bad = 0;
+    bool twice = false;
+    for (int32_t first = 0; first < job.keys; first += job.room) {
+        int32_t n = job.keys - first < job.room ? job.keys - first : job.room;
+        for (int32_t i = slc_lane(); i < n; i += SLC_WARP)
+            bits[i] = 0;
+        __syncwarp();
+        bad = 0;
+        if (t < valid)
+            twice |= job.in_ids.wide ? slc_mark<true>(&job, t, first, n, bits, &bad)
+                                     : slc_mark<false>(&job, t, first, n, bits, &bad);
+        __syncthreads();
+        slc_give_masks(&job, first, n, all);
+        __syncthreads();
+    }
+    if (twice)
+        job.found->twice = 1;
+    bad = __reduce_add_sync(SLC_ALL, bad);
+    if (bad > 0 && slc_lane() == 0)
+        atomicAdd((unsigned long long *)job.rejected, (unsigned long long)bad);
+    if (slc_last_block(&job.found->done))
+        slc_finish(&job, valid);
+}

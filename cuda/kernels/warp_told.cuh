@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What ranks tell each other in front of a message, and kernels the host. Called by one block of a
+ * launch, all of its threads. */
+#ifndef SLC_WARP_TOLD_CUH
+#define SLC_WARP_TOLD_CUH
+
+#include "../../abi/ext/ranks.h"
+#include "../../abi/ext/stats.h"
+#include "warp_move.cuh"
+
+/* Keeps a fault where the host has taken the last one; counts it. One thread. */
+SLC_DEVICE void slc_tell(const struct slc_move *job, int32_t kind, const struct slc_short *shortage)
+{
+    volatile struct slc_told *told = job->told;
+    if (told->faults == told->taken) {
+        told->fault_kind = kind;
+        told->fault_op = job->call.op;
+        told->fault_layer = job->call.layer;
+        told->fault_number = job->found->number;
+        told->shortage.kind = shortage->kind;
+        told->shortage.rank = shortage->rank;
+        told->shortage.had = shortage->had;
+        told->shortage.needed = shortage->needed;
+    }
+    __threadfence_system();
+    told->faults = told->faults + 1;
+}
+
+/* This rank has come to the lane's next exchange. One thread. */
+SLC_DEVICE void slc_begin(const struct slc_move *job)
+{
+    volatile struct slc_told *told = job->told;
+    int64_t number = job->found->number + 1;
+    job->found->number = number;
+    told->kind = job->call.kind;
+    told->layer = job->call.layer;
+    __threadfence_system();
+    told->begun = number;
+}
+
+SLC_DEVICE void slc_end(const struct slc_move *job)
+{
+    volatile struct slc_told *told = job->told;
+    told->ended = job->found->number;
+}
+
+SLC_DEVICE struct slc_head slc_own_head(const struct slc_move *job)
+{
+    struct slc_head head = {SLC_HEAD_MAGIC, job->call.kind,     job->call.layer,
+                            job->call.lane, job->found->number, *job->call.map,
+                            job->call.form, job->found->own,    0};
+    return head;
+}
+
+/* Begins the exchange and puts a head in front of the message to every other rank. */
+SLC_DEVICE void slc_put_heads(const struct slc_move *job)
+{
+    if (threadIdx.x == 0)
+        slc_begin(job);
+    __syncthreads();
+    struct slc_head head = slc_own_head(job);
+    for (int32_t p = (int32_t)threadIdx.x; p < job->peers; p += (int32_t)blockDim.x)
+        if (p != job->own)
+            *(struct slc_head *)(job->out + p * job->out_stride) = head;
+}
+
+SLC_DEVICE bool slc_same_head(const struct slc_head *a, const struct slc_head *b)
+{
+    return a->magic == b->magic && a->kind == b->kind && a->layer == b->layer &&
+           a->lane == b->lane && a->number == b->number && a->map == b->map && a->form == b->form;
+}
+
+/* Ends the exchange: do all ranks' heads say the same call? Else, and where another rank's capacity
+ * was too small and this one's was not, the host is told. Head p lies at first + p * stride, with
+ * `landing` behind landing[p] records as well. One thread. */
+SLC_DEVICE void slc_check_heads(const struct slc_move *job, const char *first, int64_t stride,
+                                const int32_t *landing, int64_t record)
+{
+    struct slc_head own = slc_own_head(job);
+    if (((volatile struct slc_told *)job->told)->stopped)
+        return;
+    bool overflow = own.shortage.kind != 0;
+    for (int32_t p = 0; p < job->peers; p++) {
+        const struct slc_head *head =
+            (const struct slc_head *)(first + p * stride + (landing ? landing[p] * record : 0));
+        if (p == job->own)
+            continue;
+        if (!slc_same_head(&own, head)) {
+            struct slc_short who = {0, job->living[p], 0, 0};
+            slc_tell(job, SLUICE_FAULT_MISMATCH, &who);
+            break;
+        }
+        if (head->shortage.kind != 0 && !overflow) {
+            struct slc_short theirs = head->shortage;
+            theirs.rank = job->living[p];
+            slc_tell(job, SLUICE_FAULT_OVERFLOW, &theirs);
+            overflow = true;
+            job->found->own = theirs;
+        }
+    }
+    slc_end(job);
+}
+
+#endif
