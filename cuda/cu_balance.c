@@ -16,6 +16,12 @@ static size_t scratch_bytes(const sluice_context *context, const struct sl_layer
     return (size_t)bytes;
 }
 
+size_t slc_balance_row(const sluice_context *context, const struct sl_layer *layer)
+{
+    size_t entries = (size_t)sl_balance_entries(context, layer);
+    return sizeof(struct slc_head) + (entries + 4) / 4 * 4 * sizeof(int32_t);
+}
+
 /* What is zero before the first call. */
 static void lay_out_state(struct sl_cut *cut, struct slc_layer_balance *own)
 {
@@ -34,8 +40,9 @@ static void lay_out_layer(const sluice_context *context, const struct sl_layer *
     bool by_copy = context->copy_policy != SLUICE_COPY_BALANCED;
     size_t scratch = scratch_bytes(context, layer);
     lay_out_state(cut, own);
-    own->own = sl_piece(cut, width, sizeof(int32_t));
-    own->counts = sl_piece(cut, ranks * width, sizeof(int64_t));
+    size_t row = slc_balance_row(context, layer), sums = (size_t)width * sizeof(int64_t);
+    own->mine = sl_piece(cut, 1, row);
+    own->counts = sl_piece(cut, ranks, row > sums ? row : sums);
     own->quota = sl_piece(cut, physical, sizeof(int64_t));
     own->whole = sl_piece(cut, physical, sizeof(int64_t));
     own->columns = sl_piece(cut, ranks, sizeof(int64_t));
@@ -170,6 +177,11 @@ static sluice_status check(sluice_context *context, const sluice_balance_config 
                        "config.objective is COST: the CUDA backend of this version serves TOKENS "
                        "(%d) and EXPERTS (%d)",
                        SLUICE_BALANCE_TOKENS, SLUICE_BALANCE_EXPERTS);
+    if (config->mode == SLUICE_BALANCE_STALE &&
+        context->uses & (SLUICE_USE_EXACT | SLUICE_USE_FIXED))
+        return sl_fail(context, SLUICE_UNSUPPORTED,
+                       "config.mode is STALE and uses has a dispatch: the CUDA backend's dispatch "
+                       "of this version carries no counts");
     return SLUICE_OK;
 }
 
@@ -203,27 +215,43 @@ static sluice_status forget_layer(sluice_context *context, int32_t layer)
     return slc_run(context, "configuring the balance", forget_now, layer, NULL);
 }
 
+/* This rank's row, or those of all, become the host's int64. */
+static slcu_result land_rows(sluice_context *context, int32_t layer, void *stream)
+{
+    const struct slcu_driver *driver = slc_of(context)->gpu.driver;
+    const struct slc_layer_balance *own = &slc_of(context)->balance->layers[layer];
+    struct sl_layer_balance *host = &context->balance->layers[layer];
+    bool alone = host->config.mode == SLUICE_BALANCE_LOCAL || context->living_count == 1;
+    size_t row = slc_balance_row(context, &context->layers[layer]);
+    int32_t rows = alone ? 1 : context->living_count;
+    slcu_result error = SLCU_SUCCESS;
+    for (int32_t r = 0; !error && r < rows; r++) {
+        const char *from = (alone ? own->mine : (char *)own->counts + (size_t)r * row);
+        int64_t *to = host->counts + (int64_t)r * (host->entries + 1);
+        error = driver->MemcpyDtoHAsync(to, slc_address(from + sizeof(struct slc_head)),
+                                        ((size_t)host->entries + 1) * sizeof(int32_t), stream);
+        if (!error)
+            error = driver->StreamSynchronize(stream);
+        /* the last first, as both lie in one place */
+        for (int32_t e = host->entries; !error && e >= 0; e--)
+            to[e] = ((const int32_t *)(const void *)to)[e];
+    }
+    return error;
+}
+
 static slcu_result land(sluice_context *context, int32_t layer, void *stream)
 {
     const struct slcu_driver *driver = slc_of(context)->gpu.driver;
     const struct slc_layer_balance *own = &slc_of(context)->balance->layers[layer];
     struct sl_layer_balance *host = &context->balance->layers[layer];
-    bool stale = host->config.mode == SLUICE_BALANCE_STALE;
-    bool alone = host->config.mode == SLUICE_BALANCE_LOCAL || context->living_count == 1;
-    size_t entries =
-        ((size_t)host->entries + 1) * (stale || !alone ? (size_t)context->living_count : 1);
-    size_t bytes = entries * (stale ? sizeof(int64_t) : sizeof(int32_t));
+    size_t sums = (size_t)context->living_count * ((size_t)host->entries + 1) * sizeof(int64_t);
     slcu_result error =
         driver->MemcpyDtoHAsync(&host->step, slc_address(own->step), sizeof host->step, stream);
-    if (!error)
-        error = driver->MemcpyDtoHAsync(
-            host->counts, slc_address(stale || !alone ? own->counts : own->own), bytes, stream);
-    if (!error)
-        error = driver->StreamSynchronize(stream);
-    /* the last first, as both lie in one place */
-    for (size_t i = entries; !error && !stale && i-- > 0;)
-        host->counts[i] = ((const int32_t *)(const void *)host->counts)[i];
-    return error;
+    if (!error && host->config.mode == SLUICE_BALANCE_STALE)
+        error = driver->MemcpyDtoHAsync(host->counts, slc_address(own->counts), sums, stream);
+    else if (!error)
+        error = land_rows(context, layer, stream);
+    return error ? error : driver->StreamSynchronize(stream);
 }
 
 static sluice_status fetch(sluice_context *context, int32_t layer, void *stream)

@@ -16,13 +16,16 @@ struct slc_layer_balance {
     int32_t *next, *stale;
     uint32_t *finished;
     int32_t *column;
-    int32_t *own; /* [entries + 1] */
-    void *counts; /* [ranks][entries + 1]: NOW int32, STALE int64 sums over the window */
+    char *mine;   /* a head, then int32 [entries + 1]: this rank's row */
+    void *counts; /* [ranks]: NOW such rows, STALE int64 [entries + 1], sums over the window */
     int64_t *quota, *whole;
     int64_t *columns, *line;
     int32_t *call, *tiles;
     void *scratch; /* NULL: the solver has room in shared memory */
 };
+
+/* Bytes of the NOW rows. */
+size_t slc_balance_row(const sluice_context *context, const struct sl_layer *layer);
 
 /* context->balance on the device; NULL: no policy is balanced. */
 struct slc_balance_state {

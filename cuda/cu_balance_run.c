@@ -4,6 +4,7 @@
  * launch and one that clears the counts. visited_only is one more. */
 #include "../src/backend/bk_call.h"
 #include "cu_balance.h"
+#include "cu_mover.h"
 #include "cu_walk.h"
 #include "kernels/balance_job.h"
 
@@ -22,13 +23,18 @@ static struct slc_balance problem_of(const sluice_context *context, const struct
     bool nodes = false;
     for (int32_t r = 1; r < context->ranks && !job->map.by_row; r++)
         nodes = nodes || context->node[r] != context->node[0];
-    bool gathered = stale || (!alone && context->living_count > 1);
+    bool gathered = !alone && !stale && context->living_count > 1;
+    size_t row = slc_balance_row(context, &context->layers[job->map.layer]);
+    char *rows = gathered ? own->counts : own->mine;
+    struct sl_ids counts = {rows + sizeof(struct slc_head), (int64_t)(row / sizeof(int32_t)), 0};
+    if (stale)
+        counts = (struct sl_ids){own->counts, host->entries + 1, 1};
     return (struct slc_balance){
         .start = job->map.start,
         .copies = job->map.copies,
         .living = job->map.living_ranks,
         .leader = device->balance->leader,
-        .counts = {gathered ? own->counts : own->own, host->entries + 1, stale},
+        .counts = counts,
         .entries = host->entries,
         .slots = job->map.slots,
         .ranks = job->map.ranks,
@@ -60,7 +66,7 @@ static struct slc_balance_call call_of(const sluice_context *context, const stru
     rows = rows > SLC_LEAST_TILE_ROWS ? rows : SLC_LEAST_TILE_ROWS;
     return (struct slc_balance_call){
         .tiles = own->tiles,
-        .own = own->own,
+        .own = (int32_t *)(void *)(own->mine + sizeof(struct slc_head)),
         .step = stale ? NULL : own->step,
         .finished = own->finished,
         .call = own->call,
@@ -119,15 +125,29 @@ static slcu_result place(const sluice_context *context, struct slc_balance_pass 
     return error;
 }
 
-/* All launches behind the first pass, which has left choices in job.in_ids. */
-static slcu_result run(const sluice_context *context, struct slc_balance_pass *pass, void *stream)
+/* Counts of the other ranks, in mode NOW. */
+static void fill_meet(const sluice_context *context, struct slc_balance_pass *pass)
 {
-    slcu_result error = count(context, pass, stream);
-    if (!error)
-        error = solve(context, pass, stream);
+    int32_t layer = pass->job.map.layer;
+    const struct slc_layer_balance *own = &slc_of(context)->balance->layers[layer];
+    const struct sl_layer_balance *host = &context->balance->layers[layer];
+    if (host->config.mode == SLUICE_BALANCE_NOW)
+        slc_fill_meet(context, &pass->meet, layer, sl_balance_form(host), own->mine, own->counts,
+                      (int64_t)slc_balance_row(context, &context->layers[layer]));
+}
+
+/* All launches behind the first pass, which has left choices in job.in_ids. */
+static sluice_status run(sluice_context *context, struct slc_balance_pass *pass, void *stream)
+{
+    sluice_status status = slc_judge(context, "counting choices", count(context, pass, stream));
+    if (!status)
+        status = slc_share_gather(context, &pass->meet, stream);
+    if (status)
+        return status;
+    slcu_result error = solve(context, pass, stream);
     if (!error)
         error = place(context, pass, stream);
-    return error;
+    return slc_judge(context, "balancing", error);
 }
 
 /* route under BALANCED: topk puts experts where copies will be, and weights where they stay. */
@@ -178,7 +198,7 @@ static sluice_status begin(const struct sl_call *call, struct slc_job *job, bool
     return slc_launch(context, &topk, SLC_TOPK, stream);
 }
 
-static sluice_status check_call(const struct sl_call *call, bool route)
+static sluice_status check_call(const struct sl_call *call, int32_t layer, bool route, void *stream)
 {
     bool by_copy = call->context->copy_policy != SLUICE_COPY_BALANCED;
     bool ids = call->dispatch_ids.wanted || call->recorder_ids.wanted;
@@ -190,21 +210,24 @@ static sluice_status check_call(const struct sl_call *call, bool route)
         return sl_fail(call->context, SLUICE_INVALID,
                        "%lld rows: under a balanced policy a call has at most %d",
                        (long long)call->rows, INT32_MAX / SL_MAX_K);
-    return SLUICE_OK;
+    bool now = call->context->balance->layers[layer].config.mode == SLUICE_BALANCE_NOW;
+    return now && slc_of(call->context)->mover ? slc_mover_ready(call->context, stream) : SLUICE_OK;
 }
 
 sluice_status slc_balance_run(const struct sl_call *call, struct slc_job *job, bool route,
                               void *stream)
 {
     sluice_context *context = call->context;
-    sluice_status status = check_call(call, route);
+    sluice_status status = check_call(call, job->map.layer, route, stream);
     if (status || (status = begin(call, job, route, stream)))
         return status;
-    struct slc_balance_pass pass = {*job, problem_of(context, job), call_of(context, job)};
+    struct slc_balance_pass pass = {
+        .job = *job, .balance = problem_of(context, job), .call = call_of(context, job)};
+    fill_meet(context, &pass);
     slcu_result error = slc_gpu_enter(&slc_of(context)->gpu);
     if (error)
         return slc_judge(context, "cuCtxPushCurrent", error);
-    error = run(context, &pass, stream);
+    status = run(context, &pass, stream);
     slc_gpu_leave(&slc_of(context)->gpu);
-    return slc_judge(context, "cuLaunchKernel", error);
+    return status;
 }

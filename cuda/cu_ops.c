@@ -27,6 +27,8 @@ sluice_status slc_remap(sluice_context *context, const sluice_remap_args *args)
         return status;
     slc_fill_job(&job, &call, SLUICE_OP_REMAP);
     slc_fill_map(&job, &call, args->layer);
+    if (call.waterfill && (status = slc_water_check(&call, args->stream)))
+        return status;
     status = call.balance ? slc_balance_run(&call, &job, false, args->stream)
                           : slc_launch(context, &job, SLC_REMAP, args->stream);
     if (!status && call.waterfill)
@@ -44,6 +46,8 @@ static sluice_status route(sluice_context *context, const sluice_route_args *arg
         return status;
     slc_fill_job(&job, &call, SLUICE_OP_ROUTE);
     slc_fill_map(&job, &call, args->layer);
+    if (call.waterfill && (status = slc_water_check(&call, args->stream)))
+        return status;
     job.counters = args->skip_record ? NULL : call.layer->bank->counters;
     status = call.balance ? slc_balance_run(&call, &job, true, args->stream)
                           : slc_launch(context, &job, SLC_ROUTE, args->stream);

@@ -4,6 +4,7 @@
 #include "../src/backend/bk_call.h"
 #include "../src/backend/bk_cut.h"
 #include "../src/core/remap.h"
+#include "cu_mover.h"
 #include "kernels/water_job.h"
 
 /* ------------------------------------------------------------------------------------ memory */
@@ -19,6 +20,12 @@ static bool fills(const sluice_context *context, int32_t layer)
            (dynamic(context) || context->shared_policy == SLUICE_SHARED_WATERFILL_STATIC);
 }
 
+/* A head, what was counted, and up to whole chunks of 16 bytes. */
+static size_t row_bytes(const sluice_context *context)
+{
+    return sizeof(struct slc_head) + ((size_t)context->ranks + 2) / 2 * 2 * sizeof(int64_t);
+}
+
 /* Below state->memory; NULL: only adds up. */
 static size_t lay_out(const sluice_context *context, struct slc_water_state *state)
 {
@@ -27,7 +34,8 @@ static size_t lay_out(const sluice_context *context, struct slc_water_state *sta
         struct slc_layer_water unused, *own = cut.base ? &state->layers[i] : &unused;
         if (!fills(context, i))
             continue;
-        own->counted = sl_piece(&cut, 2 * (int64_t)context->ranks, sizeof(int64_t));
+        own->mine = sl_piece(&cut, 1, row_bytes(context));
+        own->said = sl_piece(&cut, slc_shares(context) ? context->ranks : 0, row_bytes(context));
         own->line = sl_piece(&cut, context->ranks, sizeof(int64_t));
         own->rooms = sl_piece(&cut, context->ranks, sizeof(int64_t));
         own->plan = sl_piece(&cut, 1, sizeof(struct slc_water_plan));
@@ -85,25 +93,34 @@ void slc_water_close(sluice_context *context)
 static struct slc_water water_of(const struct sl_call *call, const struct slc_job *job)
 {
     const struct slc_layer_water *own = &slc_of(call->context)->water->layers[job->map.layer];
+    const sluice_context *context = call->context;
+    bool alone = !dynamic(context) || context->living_count == 1;
+    int64_t *counted = (int64_t *)(void *)(own->mine + sizeof(struct slc_head));
+    int64_t *said = (int64_t *)(void *)(own->said + sizeof(struct slc_head));
     struct slc_water water = {.job = *job,
-                              .counted = own->counted,
-                              .summed = own->counted,
+                              .counted = counted,
+                              .said = alone ? counted : said,
+                              .said_stride = (int64_t)(row_bytes(context) / sizeof(int64_t)),
+                              .said_rows = alone ? 1 : context->living_count,
                               .line = own->line,
                               .rooms = own->rooms,
                               .plan = own->plan,
                               .finished = own->finished,
-                              .dynamic = dynamic(call->context),
+                              .dynamic = dynamic(context),
                               .few = call->rows < SL_WATERFILL_LEAST,
                               .width = 1,
                               .rows = SLC_WATER_ROWS};
     water.job.in_ids = call->dispatch_ids.wanted ? job->dispatch_ids : job->recorder_ids;
+    if (!alone)
+        slc_fill_meet(context, &water.meet, job->map.layer, 0, own->mine, own->said,
+                      (int64_t)row_bytes(context));
     while (water.width < job->rule.top_k && water.width < SLC_WARP)
         water.width *= 2;
     return water;
 }
 
-static slcu_result run(const sluice_context *context, struct slc_water *water, bool dispatched,
-                       void *stream)
+static sluice_status run(sluice_context *context, struct slc_water *water, bool dispatched,
+                         void *stream)
 {
     const struct slc_gpu *gpu = &slc_of(context)->gpu;
     int32_t warps = SLC_WATER_THREADS / SLC_WARP;
@@ -111,12 +128,30 @@ static slcu_result run(const sluice_context *context, struct slc_water *water, b
     int32_t blocks = (int32_t)((water->job.rows + a_block - 1) / a_block);
     slcu_result error = slc_start(gpu, SLC_WATER_COUNT, blocks > 0 ? blocks : 1, warps,
                                   (size_t)context->ranks * sizeof(uint32_t), water, stream);
-    if (!error && water->dynamic)
+    sluice_status status = slc_judge(context, "counting for the waterfill", error);
+    if (!status)
+        status = slc_share_gather(context, &water->meet, stream);
+    if (!status && water->dynamic)
         error = slc_start(gpu, SLC_WATER_SET, 1, warps, 0, water, stream);
-    if (!error && dispatched && blocks > 0 && !water->few)
+    if (!status && !error && dispatched && blocks > 0 && !water->few)
         error = slc_start(gpu, SLC_WATER_PLACE, blocks, warps, (size_t)slc_water_bytes(water),
                           water, stream);
-    return error;
+    return status ? status : slc_judge(context, "placing shared columns", error);
+}
+
+sluice_status slc_water_check(const struct sl_call *call, void *stream)
+{
+    sluice_context *context = call->context;
+    if (call->rows > INT32_MAX)
+        return sl_fail(context, SLUICE_INVALID, "%lld rows: a waterfill takes at most %d",
+                       (long long)call->rows, INT32_MAX);
+    if (!dynamic(context))
+        return SLUICE_OK;
+    if (!call->dispatch_ids.wanted && !call->recorder_ids.wanted)
+        return sl_fail(context, SLUICE_UNSUPPORTED,
+                       "dispatch_ids and recorder_ids are missing: under WATERFILL_DYNAMIC the "
+                       "CUDA backend counts one of them");
+    return slc_of(context)->mover ? slc_mover_ready(context, stream) : SLUICE_OK;
 }
 
 sluice_status slc_water_run(const struct sl_call *call, const struct slc_job *job, void *stream)
@@ -125,18 +160,11 @@ sluice_status slc_water_run(const struct sl_call *call, const struct slc_job *jo
     bool dispatched = call->dispatch_ids.wanted;
     if (!dispatched && !dynamic(context))
         return SLUICE_OK;
-    if (!dispatched && !call->recorder_ids.wanted)
-        return sl_fail(context, SLUICE_UNSUPPORTED,
-                       "dispatch_ids and recorder_ids are missing: under WATERFILL_DYNAMIC the "
-                       "CUDA backend counts one of them");
-    if (call->rows > INT32_MAX)
-        return sl_fail(context, SLUICE_INVALID, "%lld rows: a waterfill takes at most %d",
-                       (long long)call->rows, INT32_MAX);
     struct slc_water water = water_of(call, job);
     slcu_result error = slc_gpu_enter(&slc_of(context)->gpu);
     if (error)
         return slc_judge(context, "cuCtxPushCurrent", error);
-    error = run(context, &water, dispatched, stream);
+    sluice_status status = run(context, &water, dispatched, stream);
     slc_gpu_leave(&slc_of(context)->gpu);
-    return slc_judge(context, "cuLaunchKernel", error);
+    return status;
 }

@@ -10,7 +10,8 @@ struct slc_job;
 
 /* Of one layer, on the device; see kernels/water_job.h. */
 struct slc_layer_water {
-    int64_t *counted, *line, *rooms;
+    char *mine, *said; /* rows of head and counts: this rank's, and dynamic [ranks] of all */
+    int64_t *line, *rooms;
     void *plan;
     uint32_t *finished;
 };
@@ -27,6 +28,9 @@ size_t slc_water_needs(const sluice_context *context, size_t *host);
 /* The device is entered. False: no memory, or the driver failed. */
 bool slc_water_open(sluice_context *context, slcu_result *error);
 void slc_water_close(sluice_context *context);
+
+/* Before anything of a checked call is launched: can its shared columns go by it? */
+sluice_status slc_water_check(const struct sl_call *call, void *stream);
 
 /* After the launches of a checked call, whose shared columns are at home: static two launches,
  * dynamic three and a collective. */

@@ -2,6 +2,7 @@
  * Counts a call's choices by entry, a warp to a tile of rows; the last block turns the tiles'
  * counts into sums over the tiles before, so that each warp of the next pass knows how often an
  * expert was chosen before its rows. */
+#include "block_meet.cuh"
 #include "warp_tile.cuh"
 
 /* Copies are chosen from experts: ids without one are counted as remap does. */
@@ -75,6 +76,8 @@ extern "C" __global__ void __launch_bounds__(SLC_BALANCE_THREADS)
     __shared__ uint32_t last;
     int32_t warps = (int32_t)(blockDim.x / SLC_WARP), warp = (int32_t)threadIdx.x / SLC_WARP;
     int32_t tile = (int32_t)blockIdx.x * warps + warp, entries = pass.balance.entries;
+    if (blockIdx.x == 0)
+        slc_meet_begin(&pass.meet);
     if (tile < pass.call.tile_count)
         slc_count_tile(&pass, tile, (int32_t *)(void *)slc_shared + warp * entries);
     __syncthreads();

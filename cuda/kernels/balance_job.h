@@ -7,6 +7,7 @@
 #define SLC_BALANCE_JOB_H
 
 #include "kernel_job.h"
+#include "meet_job.h"
 
 /* The problem of one layer. Source s is the s-th living rank; with `alone` there is one source,
  * this rank, and where rank is -1 it is of no rank. */
@@ -49,6 +50,7 @@ struct slc_balance_pass {
     struct slc_job job;
     struct slc_balance balance;
     struct slc_balance_call call;
+    struct slc_meet meet; /* NOW */
 };
 
 /* STALE: one step's counts for a window. */

@@ -3,6 +3,7 @@
 #ifndef SLC_BLOCK_CALL_CUH
 #define SLC_BLOCK_CALL_CUH
 
+#include "block_meet.cuh"
 #include "block_solve.cuh"
 
 /* Cuts `count` at the boundaries count * S_k / sum of old quotas, S_k their running sum. */
@@ -90,7 +91,9 @@ SLC_DEVICE void slc_call_columns(const struct slc_balance_pass *pass)
 /* All threads of one block: solves where counts have come, then the call's part of the answer. */
 SLC_DEVICE void slc_balance_of_call(const struct slc_balance_pass *pass, void *shared)
 {
+    __shared__ int32_t other;
     const struct slc_balance *balance = &pass->balance;
+    slc_meet_end(&pass->meet, &other);
     bool fresh = !pass->call.stale || *pass->call.stale != 0;
     __syncthreads();
     if (fresh)

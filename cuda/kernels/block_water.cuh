@@ -66,27 +66,41 @@ SLC_DEVICE void slc_sum_rooms(const struct slc_water *water)
     }
 }
 
-/* All threads of one block: the plan from `summed`, which is then cleared. */
+/* What all living ranks chose of rank r, and with `rows` r's own rows. */
+SLC_DEVICE int64_t slc_said_of(const struct slc_water *water, int32_t r, int64_t *rows)
+{
+    const struct slc_map *map = &water->job.map;
+    const volatile int64_t *said = water->said;
+    int64_t sum = 0;
+    *rows = 0;
+    for (int32_t i = 0; i < water->said_rows; i++, said += water->said_stride) {
+        int32_t from = water->said_rows == 1 ? map->rank : map->living_ranks[i];
+        sum += said[r];
+        if (from == r)
+            *rows = said[map->ranks];
+    }
+    return sum;
+}
+
+/* All threads of one block: the plan from what was said; what was counted is cleared. */
 SLC_DEVICE void slc_water_make(const struct slc_water *water, struct slc_water_numbers *numbers)
 {
     const struct slc_map *map = &water->job.map;
-    volatile int64_t *summed = water->summed;
     if (threadIdx.x == 0)
         *numbers = {0, 0, 0, 0};
     __syncthreads();
     SLC_EACH_OF(r, map->ranks)
     {
-        int64_t routed = summed[r], load = routed;
-        if (water->dynamic)
-            load += summed[map->ranks + r] * map->shared;
+        int64_t rows, routed = slc_said_of(water, r, &rows);
+        int64_t load = water->dynamic ? routed + rows * map->shared : routed;
         slc_add(&numbers->routed, routed);
         slc_add(&numbers->sum, load);
         atomicMax((slc_u64 *)&numbers->greatest, (slc_u64)load);
         water->line[r] = load;
-        summed[r] = summed[map->ranks + r] = 0;
-        water->counted[r] = water->counted[map->ranks + r] = 0;
     }
     __syncthreads();
+    SLC_EACH_OF(r, map->ranks + 1)
+    water->counted[r] = 0;
     int64_t extra = slc_divide(numbers->routed, water->job.rule.top_k);
     extra *= water->dynamic ? map->shared : 1;
     int64_t target = slc_ceiling(numbers->sum + extra, map->living);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Counts a call's choices by destination rank; a row without a valid choice loses its shared
  * columns. Static: the last block makes the plan. */
+#include "block_meet.cuh"
 #include "block_water.cuh"
 
 SLC_DEVICE void slc_drop_shared(const struct slc_job *job, int64_t t)
@@ -55,7 +56,7 @@ SLC_DEVICE void slc_count_tokens(const struct slc_water *water, int64_t first)
         live += first + i < job->rows && slc_row_live(job, first + i);
     live = __reduce_add_sync(SLC_ALL, live);
     if (slc_thread_lane() == 0 && live > 0)
-        slc_add(&water->counted[job->map.ranks + job->map.rank], live);
+        slc_add(&water->counted[job->map.ranks], live);
 }
 
 extern "C" __global__ void __launch_bounds__(SLC_WATER_THREADS)
@@ -65,6 +66,8 @@ extern "C" __global__ void __launch_bounds__(SLC_WATER_THREADS)
     __shared__ struct slc_water_numbers numbers;
     const struct slc_map *map = &water.job.map;
     uint32_t *bins = (uint32_t *)(void *)slc_shared;
+    if (blockIdx.x == 0)
+        slc_meet_begin(&water.meet);
     SLC_EACH_OF(r, map->ranks)
     bins[r] = 0;
     __syncthreads();

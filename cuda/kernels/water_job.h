@@ -5,6 +5,7 @@
 #define SLC_WATER_JOB_H
 
 #include "kernel_job.h"
+#include "meet_job.h"
 
 enum { SLC_WATER_THREADS = 128, SLC_WATER_ROWS = 32 }; /* of a block; of a warp */
 
@@ -14,16 +15,19 @@ struct slc_water_plan {
 };
 
 struct slc_water {
-    struct slc_job job; /* in_ids: what is counted: dispatch_ids where they are asked for, else
+    struct slc_job job;  /* in_ids: what is counted: dispatch_ids where they are asked for, else
                           * recorder_ids */
-    int64_t *counted;   /* [2 * ranks] this rank's choices by destination rank, then rows with
-                          * shared columns, its own entry alone; 0 between calls */
-    int64_t *summed;    /* dynamic: [2 * ranks] of all ranks; static: counted */
-    int64_t *line;      /* [ranks] loads, or running sums of room */
-    int64_t *rooms;     /* [ranks] where visited ranks are the candidates */
+    int64_t *counted;    /* [ranks + 1] this rank's choices by destination rank, then its rows; 0
+                       * between calls */
+    const int64_t *said; /* [said_rows] the same of all living ranks, said_stride apart; static, or
+                          * where this rank is alone: counted */
+    int64_t said_stride;
+    struct slc_meet meet; /* dynamic */
+    int64_t *line;        /* [ranks] loads, or running sums of room */
+    int64_t *rooms;       /* [ranks] where visited ranks are the candidates */
     struct slc_water_plan *plan;
     uint32_t *finished; /* blocks of the count that have ended; 0 between launches */
-    int32_t dynamic;
+    int32_t said_rows, dynamic;
     int32_t few;         /* 1: shared columns stay at home */
     int32_t width, rows; /* count: lanes to a row, a power of 2 from K on, at most 32; rows of a
                           * warp */

@@ -192,8 +192,7 @@ static void solve(sluice_context *context, int32_t layer)
     own->solved = true;
 }
 
-/* What must be equal on all ranks that share counts. */
-static uint64_t form_of(const struct sl_layer_balance *own)
+uint64_t sl_balance_form(const struct sl_layer_balance *own)
 {
     const int32_t numbers[] = {own->config.mode, own->config.objective, own->config.visited_only,
                                own->entries};
@@ -211,8 +210,8 @@ static sluice_status count(sluice_context *context, int32_t layer)
     size_t bytes = ((size_t)own->entries + 1) * sizeof(int64_t);
     sluice_status status = SLUICE_OK;
     if (own->config.mode == SLUICE_BALANCE_NOW)
-        status = sl_exchange_gather(context, SL_CHANNEL_BALANCE, SL_KIND_REMAP, layer, form_of(own),
-                                    balance->own, own->counts, bytes);
+        status = sl_exchange_gather(context, SL_CHANNEL_BALANCE, SL_KIND_REMAP, layer,
+                                    sl_balance_form(own), balance->own, own->counts, bytes);
     else
         memcpy(own->counts, balance->own, bytes);
     if (status) { /* the counts may be in part this step's: they say nothing */

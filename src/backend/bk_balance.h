@@ -79,6 +79,9 @@ size_t sl_balance_needs(const sluice_context *context);
 bool sl_balance_open(sluice_context *context);
 void sl_balance_close(sluice_context *context);
 
+/* What must be equal on all ranks that share counts. */
+uint64_t sl_balance_form(const struct sl_layer_balance *own);
+
 /* After this rank's row of a call is in balance->own: brings the layer's counts (NOW: collective)
  * and with them its quotas up to date. */
 sluice_status sl_balance_step(sluice_context *context, int32_t layer);

@@ -170,6 +170,13 @@ template <class T> static inline T atomicAdd(T *at, T value)
     return before;
 }
 
+template <class T> static inline T atomicMin(T *at, T value)
+{
+    T before = *at;
+    *at = before < value ? before : value;
+    return before;
+}
+
 template <class T> static inline T atomicMax(T *at, T value)
 {
     T before = *at;

@@ -53,7 +53,7 @@ static struct fill draw(int32_t ranks, int32_t top_k, int32_t rows, bool all_ali
             f.ids[t * columns + k] = k < top_k && (none || below(10) == 0) ? -1 : slot;
         }
     }
-    for (int32_t i = 0; i < f.living && f.dynamic; i++) {
+    for (int32_t i = 0; i < f.living && f.dynamic && f.living > 1; i++) {
         f.others[f.living_ranks[i]] = below(spread) * (below(6) ? 1 : 40);
         if (f.living_ranks[i] != f.shape.rank)
             f.others[ranks + f.living_ranks[i]] = below(spread);
@@ -97,7 +97,35 @@ static int32_t *reference(const struct fill *f)
     return ids;
 }
 
-/* Launches count, set and place; the counts of other ranks are added between. */
+/* What all ranks say: this one what it counted, the first other all choices, each its rows. */
+static int64_t *said_of(const struct fill *f, struct slc_water *water)
+{
+    int64_t width = f->shape.ranks + 1;
+    int64_t *said = room((size_t)(f->living * width) * 8), *mine = said;
+    bool given = false;
+    for (int32_t i = 0; i < f->living; i++) {
+        int64_t *row = said + i * width;
+        int32_t rank = f->living_ranks[i];
+        if (rank == f->shape.rank) {
+            mine = row;
+            continue;
+        }
+        if (!given)
+            memcpy(row, f->others, (size_t)f->shape.ranks * 8);
+        row[f->shape.ranks] = f->others[f->shape.ranks + rank];
+        given = true;
+    }
+    (void)gpu.driver->MemcpyDtoHAsync(mine, (slcu_address)(uintptr_t)water->counted,
+                                      (size_t)width * 8, NULL);
+    (void)gpu.driver->StreamSynchronize(NULL);
+    water->said_rows = f->living;
+    water->said_stride = width;
+    int64_t *device = there(said, (size_t)(f->living * width) * 8);
+    free(said);
+    return device;
+}
+
+/* Launches count, set and place; the counts of other ranks come between. */
 static int32_t *of_device(const struct fill *f)
 {
     int32_t ranks = f->shape.ranks, columns = f->top_k + f->shape.shared;
@@ -112,7 +140,8 @@ static int32_t *of_device(const struct fill *f)
     water.job.map.shared = f->shape.shared, water.job.map.rank = f->shape.rank;
     water.job.map.ranks = ranks, water.job.map.living = f->living;
     water.job.in_ids = water.job.dispatch_ids = (struct sl_ids){there(f->ids, bytes), columns, 0};
-    water.counted = water.summed = there(f->others, (size_t)ranks * 16);
+    water.counted = there(NULL, (size_t)(ranks + 1) * 8);
+    water.said = water.counted, water.said_rows = 1;
     water.line = there(NULL, (size_t)ranks * 8);
     water.rooms = there(NULL, (size_t)ranks * 8);
     water.plan = there(NULL, sizeof *water.plan);
@@ -120,11 +149,14 @@ static int32_t *of_device(const struct fill *f)
     int32_t warps = SLC_WATER_THREADS / 32, a_block = warps * water.rows;
     int32_t blocks = (f->rows + a_block - 1) / a_block;
     kernel_run(SLC_WATER_COUNT, blocks, warps, (size_t)ranks * 4, &water);
-    if (f->dynamic)
+    if (f->dynamic) {
+        water.said = said_of(f, &water);
         kernel_run(SLC_WATER_SET, 1, warps, 0, &water);
+        drop(water.said);
+    }
     kernel_run(SLC_WATER_PLACE, blocks, warps, (size_t)slc_water_bytes(&water), &water);
-    int64_t *left = back(water.counted, (size_t)ranks * 16);
-    for (int32_t i = 0; i < 2 * ranks; i++)
+    int64_t *left = back(water.counted, (size_t)(ranks + 1) * 8);
+    for (int32_t i = 0; i <= ranks; i++)
         if (left[i] != 0)
             stop("counts are not cleared");
     free(left);
