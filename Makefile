@@ -169,7 +169,8 @@ format:
 	@git ls-files -co --exclude-standard -- '*.c' '*.h' '*.cc' | grep -v '^tests/dlpack/' | \
 	    xargs -r clang-format -i
 
-install: all
+# A CUDA backend that was built is brought up to date and goes along.
+install: all $(if $(wildcard $(BUILD)/libsluice_cuda.so),cuda)
 	@DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' BUILD='$(BUILD)' VERSION='$(VERSION)' \
 	    sh packaging/install_files.sh
 

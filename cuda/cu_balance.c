@@ -106,8 +106,6 @@ bool slc_balance_open(sluice_context *context, slcu_result *error)
         return false;
     (void)lay_out(context, state);
     *error = own->gpu.driver->MemsetD8Async(slc_address(state->memory), 0, state->bytes, NULL);
-    if (!*error)
-        *error = push_leaders(context, NULL);
     return !*error;
 }
 
@@ -280,7 +278,6 @@ static sluice_status add(sluice_context *context, int32_t layer, const struct sl
         .most = most,
         .experts = state->bank->shape.experts,
         .entries = host->entries,
-        .living_count = context->living_count,
         .ranks = context->ranks,
         .steps = host->config.steps,
         .top_k = state->rule.top_k,

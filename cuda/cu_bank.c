@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cu_bank.h"
 
+#include <string.h>
+
 #include "../src/backend/bk_bank.h"
 #include "cu_balance.h"
 #include "cu_mover.h"
@@ -47,8 +49,6 @@ bool slc_bank_open(sluice_context *context, int32_t index, slcu_result *error)
     own->map = bank->counters + bank->shape.physical;
     sl_place_bind(&own->at, &bank->shape, own->memory);
     *error = clear(context, index, NULL);
-    if (!*error)
-        *error = push(context, index, NULL);
     return !*error;
 }
 
@@ -84,17 +84,19 @@ sluice_status slc_bank_zero(sluice_context *context, int32_t bank, void *stream)
     return slc_run(context, "zeroing counters", clear, bank, stream);
 }
 
-/* The host's tables may change again as soon as this returns. */
-static slcu_result renew(sluice_context *context, int32_t bank, void *stream)
+slcu_result slc_tables_renew(sluice_context *context, int32_t bank, void *stream)
 {
     const struct slcu_driver *driver = slc_of(context)->gpu.driver;
+    int32_t living[1 + SL_MAX_RANKS] = {context->living_count};
     slcu_result error = SLCU_SUCCESS;
     for (int32_t i = 0; !error && i < context->layer_count; i++)
         if (context->layers[i].bank_index == i && (bank == -1 || bank == i))
             error = push(context, i, stream);
+    memcpy(living + 1, context->living, (size_t)context->living_count * sizeof *living);
     if (!error && bank == -1)
-        error = driver->MemcpyHtoDAsync(slc_address(slc_of(context)->living_there), context->living,
-                                        (size_t)context->living_count * sizeof(int32_t), stream);
+        error =
+            driver->MemcpyHtoDAsync(slc_address(slc_of(context)->living_there), living,
+                                    ((size_t)context->living_count + 1) * sizeof *living, stream);
     if (!error)
         error = slc_balance_renew(context, bank, stream);
     if (!error && bank == -1)
@@ -104,6 +106,6 @@ static slcu_result renew(sluice_context *context, int32_t bank, void *stream)
 
 sluice_status slc_bank_renew(sluice_context *context, int32_t bank, void *stream)
 {
-    return slc_run(context, bank == -1 ? "setting the ranks" : "setting the placement", renew, bank,
-                   stream);
+    return slc_run(context, bank == -1 ? "setting the ranks" : "setting the placement",
+                   slc_tables_renew, bank, stream);
 }

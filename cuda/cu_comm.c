@@ -199,6 +199,16 @@ void slc_comm_rest(struct slc_comm *comm)
     pthread_mutex_unlock(&comm->lock);
 }
 
+bool slc_comm_failed(struct slc_comm *comm)
+{
+    slnc_result now = SLNC_SUCCESS;
+    if (!slc_comm_use(comm))
+        return false;
+    slnc_result result = comm->nccl.CommGetAsyncError(comm->comm, &now);
+    slc_comm_rest(comm);
+    return result != SLNC_SUCCESS || (now != SLNC_SUCCESS && now != SLNC_IN_PROGRESS);
+}
+
 void slc_comm_abort(struct slc_comm *comm)
 {
     if (!slc_comm_use(comm))

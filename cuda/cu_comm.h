@@ -40,6 +40,9 @@ size_t slc_comm_scratch(int32_t ranks);
 sluice_status slc_comm_open(struct slc_comm *comm, const struct slc_comm_plan *plan, int32_t *peer,
                             char *text, size_t text_size);
 
+/* Has what runs on it failed? [any thread] */
+bool slc_comm_failed(struct slc_comm *comm);
+
 /* Ends all that runs on it, and it. [any thread] */
 void slc_comm_abort(struct slc_comm *comm);
 

@@ -26,12 +26,15 @@ struct slc_context {
     struct slc_gpu gpu;
     struct slc_mover *mover; /* NULL: this context does not dispatch */
     /* One piece of device memory: rejected [SLUICE_OP_COUNT], dead, calls and done [layers],
-     * living_ranks [ranks]. */
+     * how many ranks live and their ids [1 + ranks]. */
     void *there;
     uint64_t *rejected, *dead;
     int32_t *living_there;
     struct slc_balance_state *balance; /* cu_balance.h; NULL: no policy is balanced */
     struct slc_water_state *water;     /* cu_water.h; NULL: no shared column goes by it */
+    /* cu_land.c: of windows of load */
+    uint64_t *landing; /* pinned: [P] of every bank */
+    slcu_event landed;
     struct slc_layer layers[];
 };
 

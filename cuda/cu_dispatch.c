@@ -9,6 +9,18 @@ static bool exact_order(const struct sl_dispatch *call)
 
 /* ------------------------------------------------------------------------------------ the job */
 
+/* With m = 2^s / L rounded up, id * m / 2^s is less than id / L + id * L / (L * 2^s): the whole part
+ * is that of id / L where 2^s is above id * L. Ids are below W * L, so the product stays below
+ * 2 * (W * L)^2, which fits in 32 bits. */
+static void fill_divide(struct slc_move *job)
+{
+    uint64_t local = (uint64_t)job->local, above = (uint64_t)job->ranks * local * local;
+    job->divide_shift = 0;
+    while ((uint64_t)1 << job->divide_shift <= above)
+        job->divide_shift++;
+    job->divide = (uint32_t)((((uint64_t)1 << job->divide_shift) + local - 1) / local);
+}
+
 static void fill_shape(const struct sl_dispatch *call, struct slc_move *job)
 {
     const sluice_context *context = call->context;
@@ -22,13 +34,13 @@ static void fill_shape(const struct sl_dispatch *call, struct slc_move *job)
     job->peers = context->living_count;
     job->own = call->exchange->peer_of[context->rank];
     job->rank = context->rank;
-    job->living = slc_of(context)->living_there;
+    job->living = slc_of(context)->living_there + 1;
     job->peer_of = all_live ? NULL : slc_of(context)->mover->peer_of;
-    job->divide =
-        shape->local == 1 ? 0 : (uint32_t)(((uint64_t)1 << 32) / (uint64_t)shape->local + 1);
+    fill_divide(job);
     job->columns = call->columns;
     job->keys = keys;
-    job->room = (int64_t)keys * 4 > SLC_MOST_SHARED ? SLC_MOST_SHARED / 4 : keys;
+    job->key_stride = (keys + 3) / 4 * 4;
+    job->room = job->key_stride * 4 > SLC_MOST_SHARED ? SLC_MOST_SHARED / 4 : job->key_stride;
     job->block_shift = 5 + (warps > 1) + (warps > 2) + (warps > 4);
 }
 
@@ -39,6 +51,8 @@ void slc_fill_layout(const struct sl_dispatch *call, struct slc_move *job)
     fill_shape(call, job);
     job->tokens = call->tokens;
     job->in_ids = sl_ids_of(&call->ids);
+    job->fours = !job->in_ids.wide && call->columns % 4 == 0 && call->ids.stride % 4 == 0 &&
+                 (uintptr_t)call->ids.data % 16 == 0;
     job->num_valid = call->num_valid;
     job->valid_rows = call->valid;
     job->rejected = slc_of(call->context)->rejected + SLUICE_OP_DISPATCH;

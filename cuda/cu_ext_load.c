@@ -30,11 +30,10 @@ static sluice_status read_counters(sluice_context *context, int32_t layer,
     sluice_status status = sl_load_check_read(context, layer, counts, &state, &view);
     if (status)
         return status;
-    return view.host ? sl_load_copy(context, state->bank_index, &view, stream)
-                     : copy_there(context, state->bank, &view, stream);
+    return sl_on_host(counts) ? sl_load_copy(context, state->bank_index, &view, stream)
+                              : copy_there(context, state->bank, &view, stream);
 }
 
-/* Windows are not served by this version. */
 const sluice_load_api slc_load_api = {
     .struct_size = sizeof slc_load_api,
     .read = read_counters,
@@ -42,4 +41,8 @@ const sluice_load_api slc_load_api = {
     .reset = sl_load_reset,
     .add_slots = slc_add_slots,
     .read_logical = sl_load_read_logical,
+    .windows = sl_load_windows,
+    .window_end = sl_load_window_end,
+    .window_poll = sl_load_window_poll,
+    .window = sl_load_window,
 };

@@ -73,13 +73,14 @@ void slc_fill_exchange(const sluice_context *context, struct slc_move *job, int3
 
 /* ------------------------------------------------------------------------------ the exchange */
 
-static sluice_status lost(sluice_context *context, const char *what, const char *why)
+static sluice_status lost(sluice_context *context, sluice_status status, const char *what,
+                          const char *why)
 {
-    slc_mover_lose(context, SLUICE_PEER_LOST, -1, SLUICE_OP_DISPATCH, -1);
+    slc_mover_lose(context, status, -1, SLUICE_OP_DISPATCH, -1);
     slc_of(context)->mover->lost.said = true;
     for (int32_t channel = 0; channel < 4; channel++)
-        context->exchange->broken[channel] = SLUICE_PEER_LOST;
-    return sl_fail(context, SLUICE_PEER_LOST, "%s: %s", what, why);
+        context->exchange->broken[channel] = status;
+    return sl_fail(context, status, "%s: %s", what, why);
 }
 
 static slnc_result post(struct slc_comm *comm, int32_t peer, const struct slc_message *message,
@@ -120,7 +121,8 @@ sluice_status slc_move_group(sluice_context *context, const void *call, slc_mess
         return SLUICE_OK;
     if (!slc_comm_use(comm)) {
         sluice_status status = slc_mover_usable(context);
-        return status ? status : lost(context, "the exchange", "there is no communicator");
+        return status ? status
+                      : lost(context, SLUICE_NOT_READY, "the exchange", "there is no communicator");
     }
     slnc_result result = post_all(context, call, message, stream);
     result = slc_comm_settle(comm, result, context->timeout_ns);
@@ -129,7 +131,9 @@ sluice_status slc_move_group(sluice_context *context, const void *call, slc_mess
                       : comm->comm                 ? slc_nccl_error(&comm->nccl, comm->comm, result)
                                                    : "its communicator was aborted";
     slc_comm_rest(comm);
-    return why ? lost(context, "ncclGroupEnd", why) : SLUICE_OK;
+    bool peer = result == SLNC_IN_PROGRESS || result == SLNC_REMOTE_ERROR;
+    return why ? lost(context, peer ? SLUICE_PEER_LOST : SLUICE_DEVICE, "ncclGroupEnd", why)
+               : SLUICE_OK;
 }
 
 sluice_status slc_move_wait(sluice_context *context, void *stream)
@@ -145,7 +149,7 @@ sluice_status slc_move_wait(sluice_context *context, void *stream)
         error = driver->StreamQuery(stream);
     }
     if (error == SLCU_NOT_READY)
-        return lost(context, "waiting for the stream",
+        return lost(context, SLUICE_PEER_LOST, "waiting for the stream",
                     "what was enqueued before did not end in time");
     return slc_judge(context, "waiting for the stream", error);
 }

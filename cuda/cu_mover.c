@@ -22,7 +22,7 @@ static int32_t keys_of(const sluice_context *context)
 int32_t slc_layout_warps(int32_t keys)
 {
     int32_t warps = SLC_LAYOUT_WARPS;
-    while (warps > 1 && (int64_t)warps * keys * 4 > SLC_MOST_SHARED)
+    while (warps > 1 && (int64_t)warps * (keys + 3) * 4 > SLC_MOST_SHARED)
         warps /= 2;
     return warps;
 }
@@ -35,7 +35,7 @@ static size_t lay_there(const sluice_context *context, struct slc_move *job, int
     const struct sl_exchange *exchange = context->exchange;
     struct sl_cut cut = {base, 0};
     int64_t tokens = exchange->tokens_max, local = exchange->local_max, ranks = context->ranks;
-    int32_t keys = keys_of(context), warps = slc_layout_warps(keys);
+    int32_t keys = (keys_of(context) + 3) / 4 * 4, warps = slc_layout_warps(keys);
     int64_t blocks = (tokens + (int64_t)warps * SLC_WARP - 1) / ((int64_t)warps * SLC_WARP) + 1;
     job->found = sl_piece(&cut, 1, sizeof *job->found);
     int64_t groups = (tokens + SLC_WARP - 1) / SLC_WARP + SLC_LAYOUT_WARPS;
@@ -315,6 +315,17 @@ sluice_status slc_mover_ready(sluice_context *context, void *stream)
     return sl_fail(context, status, "%s", text);
 }
 
+/* Nothing was found, and the last exchange was *first. */
+static slcu_result number(const sluice_context *context, struct slc_found *found,
+                          const int64_t *first, void *stream)
+{
+    const struct slcu_driver *driver = slc_of(context)->gpu.driver;
+    slcu_result error = driver->MemsetD8Async(slc_address(found), 0, sizeof *found, stream);
+    return error
+               ? error
+               : driver->MemcpyHtoDAsync(slc_address(&found->number), first, sizeof *first, stream);
+}
+
 /* What runs may still tell of what was aborted: it is over when this returns. */
 slcu_result slc_mover_renew(sluice_context *context, void *stream)
 {
@@ -324,12 +335,11 @@ slcu_result slc_mover_renew(sluice_context *context, void *stream)
         return SLCU_SUCCESS;
     slc_mover_lose(context, SLUICE_CANCELLED, -1, SLUICE_OP_DISPATCH, -1);
     slcu_result error = push_peers(context, stream);
+    int64_t first = atomic_load(&context->generation) << 32; /* no number comes twice */
     if (!error)
-        error = driver->MemsetD8Async(slc_address(mover->share.found), 0,
-                                      sizeof *mover->share.found, stream);
+        error = number(context, mover->share.found, &first, stream);
     for (int32_t i = 0; !error && i < mover->lane_count; i++)
-        error = driver->MemsetD8Async(slc_address(mover->lanes[i].job.found), 0,
-                                      sizeof *mover->lanes[i].job.found, stream);
+        error = number(context, mover->lanes[i].job.found, &first, stream);
     if (!error)
         error = driver->StreamSynchronize(stream);
     pthread_mutex_lock(&mover->told_lock);

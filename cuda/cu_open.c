@@ -4,9 +4,11 @@
 
 #include "../src/backend/bk_bank.h"
 #include "../src/backend/bk_config.h"
+#include "../src/backend/bk_lane.h"
 #include "../src/backend/bk_open.h"
 #include "cu_balance.h"
 #include "cu_bank.h"
+#include "cu_land.h"
 #include "cu_mover.h"
 #include "cu_water.h"
 
@@ -14,7 +16,7 @@
 static size_t bytes_there(const sluice_context *context)
 {
     return (SLUICE_OP_COUNT + 1 + 2 * (size_t)context->layer_count) * sizeof(uint64_t) +
-           (size_t)context->ranks * sizeof(int32_t);
+           ((size_t)context->ranks + 1) * sizeof(int32_t);
 }
 
 static void add_needs(const sluice_context *context, sluice_needs *needs)
@@ -23,6 +25,7 @@ static void add_needs(const sluice_context *context, sluice_needs *needs)
     needs->device_bytes = bytes_there(context) + slc_balance_needs(context, &balance) +
                           slc_water_needs(context, &water);
     needs->host_bytes += balance + water;
+    needs->pinned_bytes += slc_land_bytes(context);
     for (int32_t i = 0; i < context->layer_count; i++) {
         if (context->layers[i].bank_index != i)
             continue;
@@ -50,23 +53,20 @@ static bool start_there(sluice_context *context, slcu_result *error)
         own->layers[i].done = (uint32_t *)(void *)(own->layers[i].calls + 1);
     }
     *error = driver->MemsetD8Async(slc_address(own->there), 0, bytes, NULL);
-    if (!*error)
-        *error = driver->MemcpyHtoDAsync(slc_address(own->living_there), context->living,
-                                         (size_t)context->living_count * sizeof(int32_t), NULL);
     return !*error;
 }
 
 /* All that lies on the device; its context is entered. */
 static bool start_device(sluice_context *context, slcu_result *error)
 {
-    if (!start_there(context, error))
+    if (!start_there(context, error) || !slc_land_open(context, error))
         return false;
     for (int32_t i = 0; i < context->layer_count; i++)
         if (context->layers[i].bank_index == i && !slc_bank_open(context, i, error))
             return false;
     if (!slc_balance_open(context, error) || !slc_water_open(context, error))
         return false;
-    *error = slc_of(context)->gpu.driver->StreamSynchronize(NULL);
+    *error = slc_tables_renew(context, -1, NULL);
     return !*error;
 }
 
@@ -133,6 +133,7 @@ static void stop(sluice_context *context)
     slc_balance_close(context);
     slc_water_close(context);
     slc_free_there(context, own->there, bytes_there(context));
+    slc_land_close(context);
     if (entered)
         slc_gpu_leave(&own->gpu);
     slc_gpu_close(&own->gpu);
@@ -149,6 +150,8 @@ static const struct sl_backend backend = {
     .stop = stop,
     .read = slc_bank_read,
     .zero = slc_bank_zero,
+    .land = slc_land,
+    .landed = slc_landed,
     .renew = slc_bank_renew,
     .read_tally = slc_read_tally,
     .zero_tally = slc_zero_tally,

@@ -7,7 +7,7 @@ sluice_status slc_serves(const struct sl_text *text, const sluice_config *config
     static const struct {
         int32_t use;
         const char *name;
-    } USES[] = {{SLUICE_USE_SUMMED_LOAD, "SUMMED_LOAD"}, {SLUICE_USE_MIGRATE, "MIGRATE"}};
+    } USES[] = {{SLUICE_USE_MIGRATE, "MIGRATE"}};
     for (size_t i = 0; i < sizeof USES / sizeof *USES; i++)
         if (config->uses & USES[i].use)
             return sl_text_fail(text, SLUICE_UNSUPPORTED,

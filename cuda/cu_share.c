@@ -12,7 +12,7 @@ void slc_fill_meet(const sluice_context *context, struct slc_meet *meet, int32_t
                                        .op = SLUICE_OP_REMAP,
                                        .form = form ^ (uint64_t)bytes,
                                        .map = bank->map},
-                              .living = own->living_there,
+                              .living = own->living_there + 1,
                               .peers = context->living_count,
                               .own = context->comm.rank,
                               .mine = mine,

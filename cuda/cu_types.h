@@ -15,6 +15,7 @@ typedef struct CUctx_st *slcu_context;
 typedef struct CUmod_st *slcu_module;
 typedef struct CUfunc_st *slcu_function;
 typedef struct CUstream_st *slcu_stream;
+typedef struct CUevent_st *slcu_event;
 typedef struct CUgraph_st *slcu_graph;
 typedef struct CUgraphExec_st *slcu_graph_exec;
 
@@ -28,6 +29,7 @@ enum {
     SLCU_STREAM_NON_BLOCKING = 1,
     SLCU_CAPTURE_MODE_THREAD_LOCAL = 1,
     SLCU_HOST_PORTABLE = 1,
+    SLCU_EVENT_DISABLE_TIMING = 2,
     SLCU_COMPUTE_CAPABILITY_MAJOR = 75,
     SLCU_COMPUTE_CAPABILITY_MINOR = 76
 };
@@ -70,6 +72,11 @@ enum {
     F(StreamIsCapturing, 10000, (slcu_stream stream, unsigned int *status))                        \
     F(StreamBeginCapture, 10010, (slcu_stream stream, unsigned int mode))                          \
     F(StreamEndCapture, 10000, (slcu_stream stream, slcu_graph * graph))                           \
+    F(EventCreate, 2000, (slcu_event * event, unsigned int flags))                                 \
+    F(EventRecord, 2000, (slcu_event event, slcu_stream stream))                                   \
+    F(EventQuery, 2000, (slcu_event event))                                                        \
+    F(EventSynchronize, 2000, (slcu_event event))                                                  \
+    F(EventDestroy, 4000, (slcu_event event))                                                      \
     F(GraphInstantiateWithFlags, 11040,                                                            \
       (slcu_graph_exec * exec, slcu_graph graph, unsigned long long flags))                        \
     F(GraphLaunch, 10000, (slcu_graph_exec exec, slcu_stream stream))                              \

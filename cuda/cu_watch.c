@@ -22,7 +22,8 @@ static bool over(sluice_context *context, const struct slc_told *told, struct wa
         *waiting = (struct waiting){begun, sl_now(context)};
         return false;
     }
-    return sl_now(context) - waiting->since > context->timeout_ns;
+    return sl_now(context) - waiting->since > context->timeout_ns ||
+           slc_comm_failed(&slc_of(context)->mover->comm);
 }
 
 /* The head that peer p has put in front of its message, as far as it has come. */

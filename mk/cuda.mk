@@ -52,6 +52,18 @@ $(BUILD)/hostgpu/libcuda.so.1: tests/cuda/host_gpu.cc tests/cuda/host_warp.h cud
 	    -Wno-unused-function -Wno-unknown-pragmas -include tests/cuda/host_warp.h $(CXXFLAGS) -o $@ \
 	    $(@D)/kernels.cc tests/cuda/host_gpu.cc
 
+$(BUILD)/cuda_counts $(BUILD)/cuda_faults: $(BUILD)/%: tests/cuda/%.c plugin.h $(wildcard abi/ext/*.h) mk/cuda.mk
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(CFLAGS_ALL) -O1 -g -Wno-missing-field-initializers -o $@ $< -ldl -lm
+
+# With ranks as threads.
+$(BUILD)/cuda_moves $(BUILD)/cuda_lost: $(BUILD)/%: tests/cuda/%.c src/comm/comm_threads.c \
+    src/comm/comm_threads.h plugin.h $(wildcard abi/ext/*.h) mk/cuda.mk
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(CFLAGS_ALL) -O1 -g -Wno-missing-field-initializers -o $@ $(filter %.c,$^) -ldl -pthread
+
 $(BUILD)/cuda_differs $(BUILD)/balance_differs: $(BUILD)/%: tests/cuda/%.c tests/cuda/differ_kit.c \
     tests/cuda/differ_kit.h plugin.h $(wildcard abi/ext/*.h) mk/cuda.mk
 	@mkdir -p $(@D)

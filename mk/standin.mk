@@ -19,7 +19,7 @@ STANDIN_FLAGS := -O2 -g -fno-math-errno
 standin: $(STANDIN_LIB) $(STANDIN_NCCL)
 standin-test: standin $(BUILD)/standin/test $(BUILD)/standin/nccl_rank \
     $(STANDIN_KERNELS:tests/standin/kernels/%.cu=$(BUILD)/standin/%.fatbin) \
-    $(BUILD)/standin/basics_lz4.fatbin
+    $(BUILD)/standin/basics_lz4.fatbin $(BUILD)/obj/cuda/kernels.fatbin
 
 $(BUILD)/standin/obj/%.o: tests/standin/%.c $(BUILD)/flags mk/standin.mk
 	@mkdir -p $(@D)
@@ -35,7 +35,9 @@ $(STANDIN_NCCL): $(STANDIN_NCCL_SRC:tests/standin/%.c=$(BUILD)/standin/obj/%.o)
 	$(Q)$(CC) -shared -Wl,-soname,libnccl.so.2 $(STANDIN_SYMBOLS) $(CLOSED) $(LDFLAGS) -o $@ $^ \
 	    -ldl -pthread
 
+# The test reads our kernels' fat binary: each form in it must have a test.
 $(BUILD)/standin/test: $(STANDIN_TEST_SRC:tests/standin/%.c=$(BUILD)/standin/obj/%.o) \
+    $(BUILD)/standin/obj/fatbin.o \
     $(patsubst %,$(BUILD)/obj/tests/harness/%.o,ct_check ct)
 	$(call say,LD)
 	$(Q)$(CXX) $(LDFLAGS) -o $@ $^ $(GTEST) -ldl -lm -pthread

@@ -17,7 +17,7 @@ put() {
 }
 
 put 755 bin "$BUILD/sluice" "$BUILD/sluice-conform"
-put 644 lib/sluice "$BUILD/libsluice_cpu.so"
+put 644 lib/sluice "$BUILD/libsluice_cpu.so" "$BUILD/libsluice_cuda.so"
 # An engine links it: it is no plugin.
 put 644 lib "$BUILD/libsluice_mpi.so"
 put 644 include/sluice plugin.h src/comm/comm_mpi.h

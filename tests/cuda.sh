@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
 # The CUDA backend without a GPU: it builds, shows one symbol, says why it cannot run here, and,
 # with its kernels' sources run on the CPU (tests/cuda/host_gpu.cc) and with its PTX run by the
-# stand-in, passes the conformance suite and gives the CPU backend's bits. ROWS: of the comparison.
+# stand-in, passes the conformance suite and gives the CPU backend's bits. ROWS: of the comparison;
+# SCHEDULES: of failures.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 build=${BUILD:-build}
 rows=${ROWS:-3000}
+mkdir -p "$build/log"
 lib=$build/libsluice_cuda.so
 passed=0 failed=0 skipped=0
 ok() { passed=$((passed + 1)); }
@@ -39,8 +41,9 @@ if [ ! -f "$lib" ]; then
     skipped=1
     finish
 fi
-$make -j2 lib tool hostgpu standin "$build/sluice-conform" "$build/cuda_differs" "$build/balance_solves" \
-    "$build/balance_differs" || bad "make"
+$make -j2 lib tool hostgpu standin "$build/sluice-conform" "$build/cuda_differs" \
+    "$build/cuda_faults" "$build/balance_solves" "$build/water_places" "$build/balance_differs" ||
+    bad "make"
 
 add "$(bash tests/symbols.sh "$lib" | tee "$build/log/cuda-symbols.log" | tail -n 1)"
 
@@ -98,4 +101,9 @@ for driver in hostgpu standin; do
         ok
     fi
 done
+
+# A driver that fails: LD_LIBRARY_PATH is the stand-in's.
+out=$(timeout 300 "$build/cuda_faults" "$lib" "${SCHEDULES:-60}" 2>&1)
+grep -A1 '^not ok' <<<"$out"
+add "$(tail -n 1 <<<"$out")"
 finish

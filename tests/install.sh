@@ -38,6 +38,12 @@ for file in bin/sluice bin/sluice-conform lib/sluice/libsluice_cpu.so include/sl
     share/sluice/host/comm_threads.h share/man/man1/sluice.1 lib/pkgconfig/sluice.pc; do
     try "$file" test -f "$root/$file"
 done
+if [ -f "$build/libsluice_cuda.so" ]; then
+    try lib/sluice/libsluice_cuda.so test -f "$root/lib/sluice/libsluice_cuda.so"
+    try "info of it, by name" sh -c "LD_LIBRARY_PATH= \"$root/bin/sluice\" info cuda | grep -q libsluice_cuda"
+else
+    skip "libsluice_cuda.so was not built"
+fi
 if [ -f "$build/libsluice_mpi.so" ]; then
     try lib/libsluice_mpi.so test -f "$root/lib/libsluice_mpi.so"
 else

@@ -101,6 +101,7 @@ fi
 if [ "$level" = long ]; then
     part valgrind 1800 "CT_PATIENCE=20 valgrind -q --error-exitcode=9 --leak-check=full $build/unit"
     [ ! -f tests/long.sh ] || script long 3600
+    script cuda_long 14400
 fi
 
 summary="$passed passed, $failed failed"

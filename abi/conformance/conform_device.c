@@ -90,8 +90,62 @@ static void capture(const void *what)
     cf_api->close(context);
 }
 
+/* A graph holds no exchange, so it outlives a verdict about ranks and follows it. */
+static void capture_ranks(const void *what)
+{
+    (void)what;
+    sluice_device device;
+    const sluice_device_api *api = device_api(&device);
+    if (!api->capture_begin)
+        cf_skip("this backend has no graphs");
+    enum { ROWS = 50, EXPERTS = 16, RANKS = 4, TOP_K = 4, PHYSICAL = RANKS * EXPERTS };
+    static const uint8_t ALIVE[RANKS] = {1, 0, 1, 1};
+    struct cf_setup setup;
+    cf_setup(&setup, 1, EXPERTS, TOP_K, 1);
+    cf_setup_rank(&setup, 2, RANKS);
+    setup.config.flags = SLUICE_OPEN_EVERY_RANK_EVERY_ROW;
+    setup.layer[0].slots_per_rank = EXPERTS;
+    const sluice_ranks_api *ranks_api = cf_ranks();
+    sluice_context *context = cf_open(&setup);
+    int32_t map[PHYSICAL];
+    for (int32_t p = 0; p < PHYSICAL; p++)
+        map[p] = p % EXPERTS;
+    cf_set_placement(context, 0, map, PHYSICAL);
+    struct cf_array *logits = cf_array(CF_F32, ROWS, EXPERTS);
+    struct cf_array *slots = cf_array(CF_I32, ROWS, TOP_K + 1);
+    struct cf_array *direct = cf_array(CF_I32, ROWS, TOP_K + 1);
+    struct cf_random random = {.state = 2};
+    for (int32_t i = 0; i < ROWS * EXPERTS; i++)
+        cf_put(logits, i / EXPERTS, i % EXPERTS, cf_normal(&random));
+    cf_push();
+    void *stream = NULL, *graph = NULL;
+    EXPECT_OK(NULL, api->stream(device, &stream));
+    sluice_route_args args = {.struct_size = sizeof args,
+                              .stream = stream,
+                              .logits = &logits->t,
+                              .dispatch_ids = &slots->t};
+    EXPECT_OK(NULL, api->capture_begin(device, stream));
+    EXPECT_OK(context, cf_route()->route(context, &args));
+    EXPECT_OK(NULL, api->capture_end(device, stream, &graph));
+    const sluice_comm comm = {.struct_size = sizeof comm, .rank = 1, .size = RANKS - 1};
+    const sluice_ranks ranks = {sizeof ranks, .generation = 1, .alive = ALIVE, .comm = &comm};
+    EXPECT_OK(context, ranks_api->set(context, &ranks, stream));
+    EXPECT_OK(NULL, api->graph_launch(device, graph, stream));
+    args.dispatch_ids = &direct->t;
+    EXPECT_OK(context, cf_route()->route(context, &args));
+    EXPECT_OK(NULL, api->wait(device, stream));
+    cf_pull();
+    CHECK(memcmp(slots->host, direct->host, direct->bytes) == 0,
+          "a graph from before set gives other slots than a call after it");
+    api->graph_free(device, graph);
+    api->stream_free(device, stream);
+    cf_api->close(context);
+}
+
 static const struct cf_case CASES[] = {
     {"device.memory", "what is copied to the device comes back", memory, NULL},
     {"device.capture", "a captured route draws anew and counts at every launch", capture, NULL},
+    {"device.capture_ranks", "a captured route follows ranks that are set later", capture_ranks,
+     NULL},
 };
 CF_LIST(cf_device_cases, CASES);

@@ -144,6 +144,129 @@ static void default_capacity(const void *what)
     cf_run_ranks(2, default_capacity_rank, what);
 }
 
+/* ----------------------------------------------------------------------------------- in a graph */
+
+/* A dispatch and its combine, with an expert that gives back what it gets. */
+struct loop {
+    struct mv_trip trip;
+    sluice_dispatch_args there;
+    sluice_combine_args back;
+    const sluice_tensor *payloads[1], *rows[1];
+    void *stream, *graph;
+};
+
+static void start_loop(struct loop *loop, sluice_context *context)
+{
+    struct mv_trip *trip = &loop->trip;
+    EXPECT_OK(context, mv_dispatch(trip)); /* makes the outputs */
+    loop->payloads[0] = &trip->payloads[0]->t;
+    loop->rows[0] = &trip->rows[0]->t;
+    EXPECT_OK(NULL, cf_memory->stream(cf_device(), &loop->stream));
+    loop->there = (sluice_dispatch_args){.struct_size = sizeof loop->there,
+                                         .phase = SLUICE_DISPATCH_FIXED,
+                                         .stream = loop->stream,
+                                         .handle = &trip->handle,
+                                         .payload_count = 1,
+                                         .payloads = loop->payloads,
+                                         .dispatch_ids = &trip->ids->t,
+                                         .dispatch_weights = &trip->weights->t,
+                                         .num_valid = &trip->valid->t,
+                                         .rows = loop->rows,
+                                         .slot_counts = &trip->slot_counts->t,
+                                         .slot_starts = &trip->slot_starts->t,
+                                         .row_slot = &trip->row_slot->t,
+                                         .row_weight = &trip->row_weight->t};
+    loop->back = (sluice_combine_args){.struct_size = sizeof loop->back,
+                                       .stream = loop->stream,
+                                       .handle = &trip->handle,
+                                       .rows = loop->rows[0],
+                                       .out = &trip->out->t};
+}
+
+/* Other ids, weights and number of valid tokens in the same tensors. */
+static void change_tokens(struct loop *loop, const struct mv_tokens *mine)
+{
+    struct mv_trip *trip = &loop->trip;
+    trip->mine = mine;
+    cf_put(trip->valid, 0, 0, mine->valid);
+    for (int32_t t = 0; t < mine->count; t++)
+        for (int32_t k = 0; k < mv_columns(trip->scene); k++) {
+            cf_put(trip->ids, t, k, (double)mine->slots[t][k]);
+            cf_put(trip->weights, t, k, (double)mine->weights[t][k]);
+        }
+    cf_fill_bytes(trip->rows[0], 0x3C);
+    cf_fill_bytes(trip->row_slot, 0x3C);
+    cf_push();
+}
+
+static void check_loop(const struct loop *loop)
+{
+    const struct mv_trip *trip = &loop->trip;
+    for (int32_t t = 0; t < trip->mine->count; t++)
+        for (int32_t h = 0; h < mv_width(trip->scene); h++) {
+            float want = 0, got = (float)cf_get(trip->out, t, h);
+            for (int32_t k = 0; t < trip->mine->valid && k < mv_columns(trip->scene); k++)
+                if (trip->mine->slots[t][k] >= 0)
+                    want = fmaf(trip->mine->weights[t][k], (float)cf_get(trip->payloads[0], t, h),
+                                want);
+            CHECK(got == want, "token %d of rank %d, element %d: got %.9g, want %.9g", t,
+                  trip->rank, h, (double)got, (double)want);
+        }
+}
+
+static void graph_rank(int32_t rank, int32_t size, const sluice_comm *comm, const void *what)
+{
+    (void)size;
+    struct mv_scene scene = *(const struct mv_scene *)what;
+    static _Thread_local struct mv_tokens tokens[MV_RANKS];
+    struct cf_setup setup;
+    struct loop loop;
+    if (!cf_memory || !cf_memory->capture_begin)
+        cf_skip("this backend has no graphs");
+    mv_setup(&scene, comm, &setup);
+    sluice_context *context = cf_open(&setup);
+    for (int32_t round = 0; round < 4; round++) {
+        scene.seed = (uint64_t)round + 30;
+        for (int32_t r = 0; r < scene.ranks; r++) {
+            mv_draw(&scene, r, &tokens[r]);
+            tokens[r].valid = tokens[r].count - (round + r) % 3 * 4;
+        }
+        if (round == 0) {
+            mv_start(&loop.trip, &scene, context, rank, &tokens[rank]);
+            loop.trip.valid = cf_array(CF_I64, 1, 0);
+            cf_put(loop.trip.valid, 0, 0, tokens[rank].valid);
+            loop.trip.row_count = setup.needs.fixed_rows;
+            start_loop(&loop, context);
+            EXPECT_OK(NULL, cf_memory->capture_begin(cf_device(), loop.stream));
+            EXPECT_OK(context, cf_api->dispatch(context, &loop.there));
+            EXPECT_OK(context, cf_api->combine(context, &loop.back));
+            EXPECT_OK(NULL, cf_memory->capture_end(cf_device(), loop.stream, &loop.graph));
+        }
+        if (round == 2) { /* the graph stays valid under another placement */
+            int32_t map[MV_RANKS * 8], physical = scene.slots * scene.ranks;
+            for (int32_t p = 0; p < physical; p++)
+                map[p] = physical - 1 - p;
+            cf_set_placement(context, 0, map, physical);
+        }
+        change_tokens(&loop, &tokens[rank]);
+        EXPECT_OK(NULL, cf_memory->graph_launch(cf_device(), loop.graph, loop.stream));
+        EXPECT_OK(NULL, cf_memory->wait(cf_device(), loop.stream));
+        cf_pull();
+        mv_check_layout(&loop.trip, tokens);
+        mv_check_rows(&loop.trip, tokens);
+        check_loop(&loop);
+    }
+    cf_memory->graph_free(cf_device(), loop.graph);
+    cf_memory->stream_free(cf_device(), loop.stream);
+    cf_api->close(context);
+}
+
+static void in_graph(const void *what)
+{
+    const struct mv_scene *scene = what;
+    cf_run_ranks(scene->ranks, graph_rank, scene);
+}
+
 #define BASE .ranks = 4, .slots = 3, .shared = 1, .top_k = 4, .tokens = 21, .fixed = true
 #define HOT .ranks = 2, .slots = 2, .top_k = 2, .fixed = true, .even = true, .tokens = 8
 #define OVERFLOW(...)                                                                              \
@@ -166,6 +289,10 @@ static const struct cf_case CASES[] = {
      SCENE(BASE, .strided_layout = true, .capacity_slot = 50)},
     {"fixed.per_rank", "fixed dispatch with per-rank sums", trip,
      SCENE(BASE, .order = SLUICE_COMBINE_PER_RANK, .zero = true)},
+    {"fixed.graph", "in a graph, launched again with other tokens and under another placement",
+     in_graph, SCENE(BASE, .even = true)},
+    {"fixed.graph_alone", "the same on one rank", in_graph,
+     SCENE(.ranks = 1, .slots = 8, .shared = 2, .top_k = 4, .tokens = 30, .fixed = true)},
     {"fixed.default", "the default capacities hold the worst case", default_capacity,
      SCENE(.ranks = 2, .slots = 2, .shared = 1, .top_k = 2, .fixed = true, .even = true,
            .tokens = MV_TOKENS)},

@@ -104,15 +104,16 @@ typedef struct sluice_load_api {
      * (the old windows go on), BUSY (a window is being summed). */
     sluice_status (*windows)(sluice_context *context, const sluice_load_windows *config);
 
-    /* Ends the running window and begins the next; waits for nothing. Where windows are summed, it
-     * starts the sum, which `window_poll` brings to its end beside serving; every living rank ends
-     * its windows in the same order, each at the step that suits it. The window is kept once it is
+    /* Ends the running window, in the order of `stream`, and begins the next; waits for nothing.
+     * Where windows are summed it starts the sum, which `window_poll` brings to its end beside
+     * serving, as it does with counters that a device must bring first; every living rank ends its
+     * windows in the same order, each at the step that suits it. The window is kept once it is
      * whole, on each rank. Errors: NOT_READY (no windows, or a sum has failed and `set` of
      * sluice.ranks/1 must come first), BUSY (the last window is still being summed), and
      * those of window_poll. [hot] */
     sluice_status (*window_end)(sluice_context *context, void *stream);
 
-    /* Moves the sum on; never waits. *done = 1 when no window is being summed (any more). A rank
+    /* Moves the window on; never waits. *done = 1 when none is under way (any more). A rank
      * that does not end its window in time costs the others this window and no more: PEER_LOST,
      * naming it; nothing else has changed, and operations that exchange go on. The same with
      * MISMATCH (another window or another `kept`; every rank is told who) and CANCELLED (quiesce).

@@ -33,9 +33,9 @@ SLC_DEVICE uint32_t slc_wrong_rows(const struct slc_balance_step *step, uint32_t
 SLC_DEVICE int64_t slc_step_count(const struct slc_balance_step *step, int32_t i, int32_t e)
 {
     if (!step->sum)
-        return sl_id_at(&step->counts, step->living[i], e);
-    int64_t count = sl_id_at(&step->counts, 0, e), each = count / step->living_count;
-    return each + ((i + e) % step->living_count < count - each * step->living_count);
+        return sl_id_at(&step->counts, step->living[1 + i], e);
+    int64_t count = sl_id_at(&step->counts, 0, e), each = count / step->living[0];
+    return each + ((i + e) % step->living[0] < count - each * step->living[0]);
 }
 
 /* To the entry, or where entries are copies evenly to those that live. */
@@ -55,7 +55,7 @@ extern "C" __global__ void __launch_bounds__(SLC_BALANCE_THREADS)
     slc_balance_add(const __grid_constant__ struct slc_balance_step step)
 {
     __shared__ uint32_t wrong;
-    int32_t width = step.entries + 1, cells = step.living_count * width;
+    int32_t width = step.entries + 1, living = step.living[0], cells = living * width;
     if (slc_wrong_rows(&step, &wrong) > 0) {
         if (threadIdx.x == 0)
             slc_add((int64_t *)step.rejected, wrong);
@@ -68,7 +68,7 @@ extern "C" __global__ void __launch_bounds__(SLC_BALANCE_THREADS)
         oldest[i] = 0;
     }
     __syncthreads();
-    SLC_EACH_OF(i, step.living_count * step.experts)
+    SLC_EACH_OF(i, living * step.experts)
     {
         int32_t s = i / step.experts, e = i - s * step.experts;
         int64_t count = slc_step_count(&step, s, e);
@@ -76,7 +76,7 @@ extern "C" __global__ void __launch_bounds__(SLC_BALANCE_THREADS)
         atomicAdd(&oldest[(int64_t)s * width + step.entries], (int32_t)count);
     }
     __syncthreads();
-    SLC_EACH_OF(s, step.living_count)
+    SLC_EACH_OF(s, living)
     oldest[(int64_t)s * width + step.entries] /= step.top_k;
     __syncthreads();
     SLC_EACH_OF(i, cells)

@@ -80,17 +80,8 @@ extern "C" __global__ void __launch_bounds__(SLC_BALANCE_THREADS)
         slc_meet_begin(&pass.meet);
     if (tile < pass.call.tile_count)
         slc_count_tile(&pass, tile, (int32_t *)(void *)slc_shared + warp * entries);
-    __syncthreads();
-    if (threadIdx.x == 0) {
-        __threadfence();
-        last = atomicAdd(pass.call.finished, 1U) + 1U == gridDim.x;
-    }
-    __syncthreads();
-    if (!last)
+    if (!slc_last_block(pass.call.finished, &last))
         return;
-    __threadfence();
-    if (threadIdx.x == 0)
-        *(volatile uint32_t *)pass.call.finished = 0;
     for (int32_t e = (int32_t)threadIdx.x + (pass.balance.by_copy ? entries : 0); e <= entries;
          e += (int32_t)blockDim.x)
         slc_sum_tiles(&pass, e);

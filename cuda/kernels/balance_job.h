@@ -12,12 +12,12 @@
 /* The problem of one layer. Source s is the s-th living rank; with `alone` there is one source,
  * this rank, and where rank is -1 it is of no rank. */
 struct slc_balance {
-    const int32_t *start, *copies;  /* of living copies: [E+2], [P+1]; by_copy: not read */
-    const int32_t *living, *leader; /* [living_count] ascending; [ranks] as sl_balance_leaders */
-    struct sl_ids counts;           /* [sources][entries + 1] */
+    const int32_t *start, *copies; /* of living copies: [E+2], [P+1]; by_copy: not read */
+    const int32_t *living; /* how many ranks live, then their ids: a graph may outlive them */
+    const int32_t *leader; /* [ranks] as sl_balance_leaders */
+    struct sl_ids counts;  /* [sources][entries + 1] */
     int32_t entries, slots, ranks, physical;
-    int32_t living_count, sources;
-    int32_t rank, own; /* own: this rank's place among the sources */
+    int32_t rank;
     int32_t alone, by_copy;
     int32_t nodes; /* there are several */
     int32_t shared, level, objective;
@@ -57,14 +57,14 @@ struct slc_balance_pass {
 struct slc_balance_step {
     struct sl_ids counts;          /* [max ranks, E], or [1, E]: the sum, shared out evenly */
     const int32_t *start, *copies; /* of living copies */
-    const int32_t *living;         /* [living_count] */
+    const int32_t *living;         /* how many ranks live, then their ids */
     int32_t *window;               /* [steps][living][entries + 1], the oldest at *next */
     int64_t *sums;                 /* [living][entries + 1] over the window */
     int64_t *step;                 /* how often counts came */
     int32_t *next, *stale;
     uint64_t *rejected;
     int64_t most; /* that a row of counts may add up to */
-    int32_t experts, entries, living_count, ranks;
+    int32_t experts, entries, ranks, reserved;
     int32_t steps, top_k;
     int32_t sum, by_copy; /* sum: there is one row for all */
 };

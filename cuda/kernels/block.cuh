@@ -54,6 +54,22 @@ SLC_DEVICE int64_t slc_ceiling(int64_t a, int32_t b)
     return slc_divide(a + b - 1, b);
 }
 
+/* Is this the last of the launch's blocks to come here? It sees what all of them have written. All
+ * threads call; *last is shared memory, *finished 0 before a launch and after. */
+SLC_DEVICE bool slc_last_block(uint32_t *finished, uint32_t *last)
+{
+    __syncthreads();
+    if (threadIdx.x == 0) {
+        __threadfence();
+        *last = atomicAdd(finished, 1U) + 1U == gridDim.x;
+        __threadfence();
+        if (*last)
+            *(volatile uint32_t *)finished = 0;
+    }
+    __syncthreads();
+    return *last != 0;
+}
+
 /* The least of the warp's numbers, none negative. All lanes call and get it. */
 SLC_DEVICE int64_t slc_warp_least(int64_t x)
 {

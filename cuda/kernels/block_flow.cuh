@@ -16,6 +16,8 @@
 
 struct slc_flow {
     const struct slc_balance *job;
+    int32_t living, sources;         /* numbers of them */
+    int32_t own;                     /* this rank's place among the sources */
     int64_t *load, *before;          /* [entries + 1] of all sources; of those before this rank */
     int64_t *units, *left;           /* [P] on each copy; see block_split.cuh */
     int64_t *rank_load;              /* [ranks] */
@@ -34,7 +36,7 @@ struct slc_flow {
 /* Numbers that all threads read. */
 struct slc_flow_numbers {
     int64_t z, sum, reached;
-    int32_t count, reserved;
+    int32_t count, own;
 };
 
 SLC_DEVICE void slc_flow_bind(struct slc_flow *flow, const struct slc_balance *job, void *scratch)
@@ -402,7 +404,7 @@ SLC_DEVICE int64_t slc_flow_run(const struct slc_flow *flow, struct slc_flow_num
 {
     const struct slc_balance *job = flow->job;
     if (threadIdx.x == 0)
-        numbers->z = slc_ceiling(numbers->sum, job->living_count);
+        numbers->z = slc_ceiling(numbers->sum, flow->living);
     __syncthreads();
     SLC_EACH_OF(r, job->ranks)
     atomicMax((slc_u64 *)&numbers->z, (slc_u64)flow->rank_load[r]);

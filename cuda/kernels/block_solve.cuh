@@ -5,9 +5,13 @@
 
 #include "block_split.cuh"
 
-SLC_DEVICE void slc_look_at_ranks(const struct slc_flow *flow)
+SLC_DEVICE void slc_look_at_ranks(struct slc_flow *flow, struct slc_flow_numbers *numbers)
 {
     const struct slc_balance *job = flow->job;
+    flow->living = job->living[0];
+    flow->sources = job->alone ? 1 : flow->living;
+    if (threadIdx.x == 0)
+        numbers->own = 0;
     SLC_EACH_OF(r, job->ranks)
     {
         flow->source_of[r] = -2;
@@ -16,11 +20,15 @@ SLC_DEVICE void slc_look_at_ranks(const struct slc_flow *flow)
         flow->listed[r] = 0;
     }
     __syncthreads();
-    SLC_EACH_OF(i, job->living_count)
+    SLC_EACH_OF(i, flow->living)
     {
-        int32_t r = job->living[i];
+        int32_t r = job->living[1 + i];
         flow->source_of[r] = !job->alone ? i : r == job->rank ? 0 : -1;
+        if (r == job->rank && !job->alone)
+            numbers->own = i;
     }
+    __syncthreads();
+    flow->own = numbers->own;
 }
 
 /* Loads of all entries, and behind them the rows with shared columns. */
@@ -31,8 +39,8 @@ SLC_DEVICE void slc_add_up(const struct slc_flow *flow)
     {
         int64_t sum = 0, before = 0;
 #pragma unroll 4
-        for (int32_t s = 0; s < job->sources; s++) {
-            before = s == job->own ? sum : before;
+        for (int32_t s = 0; s < flow->sources; s++) {
+            before = s == flow->own ? sum : before;
             sum += sl_id_at(&job->counts, s, e);
         }
         flow->load[e] = sum;
@@ -46,12 +54,12 @@ SLC_DEVICE int64_t slc_set_base(const struct slc_flow *flow, bool ones)
 {
     const struct slc_balance *job = flow->job;
     int64_t sum = 0, all = flow->load[job->entries];
-    SLC_EACH_OF(i, job->living_count)
+    SLC_EACH_OF(i, flow->living)
     {
-        int32_t r = job->living[i], s = flow->source_of[r];
+        int32_t r = job->living[1 + i], s = flow->source_of[r];
         int64_t rows = s >= 0 ? sl_id_at(&job->counts, s, job->entries) : 0;
         if (job->rank < 0)
-            rows = slc_divide(all + job->living_count - 1 - i, job->living_count);
+            rows = slc_divide(all + flow->living - 1 - i, flow->living);
         rows = (ones ? (int64_t)(rows > 0) : rows) * job->shared;
         flow->rank_load[r] = rows;
         sum += rows;
@@ -90,7 +98,7 @@ SLC_DEVICE void slc_solve(const struct slc_balance *job, void *shared)
     slc_flow_bind(&flow, job, job->scratch ? job->scratch : shared);
     if (threadIdx.x == 0)
         numbers.sum = 0;
-    slc_look_at_ranks(&flow);
+    slc_look_at_ranks(&flow, &numbers);
     slc_add_up(&flow);
     __syncthreads();
     slc_fold(&flow, &numbers, ones);
@@ -112,7 +120,7 @@ SLC_DEVICE void slc_solve(const struct slc_balance *job, void *shared)
     SLC_EACH_OF(r, job->ranks)
     job->columns[r] = 0;
     __syncthreads();
-    if (threadIdx.x < SLC_WARP && sl_id_at(&job->counts, job->own, job->entries) > 0) {
+    if (threadIdx.x < SLC_WARP && sl_id_at(&job->counts, flow.own, job->entries) > 0) {
         slc_serve_columns(&flow, z);
         __syncwarp();
         slc_choose_servers(&flow);

@@ -11,7 +11,7 @@
 
 SLC_DEVICE int32_t slc_source_rank(const struct slc_balance *job, int32_t s)
 {
-    return job->alone ? job->rank : job->living[s];
+    return job->alone ? job->rank : job->living[1 + s];
 }
 
 /* This rank's piece of one expert. */
@@ -28,9 +28,9 @@ SLC_DEVICE void slc_take_home(const struct slc_flow *flow, int32_t e, struct slc
         int32_t s = flow->source_of[slc_copy_rank(job, c)];
         int64_t taken = s < 0 ? 0 : slc_least(sl_id_at(&job->counts, s, e), flow->units[c]);
         flow->left[c] = flow->units[c] - taken;
-        piece->before -= s < job->own ? taken : 0;
-        piece->need -= s == job->own ? taken : 0;
-        job->quota[c] = s == job->own ? taken : 0;
+        piece->before -= s < flow->own ? taken : 0;
+        piece->need -= s == flow->own ? taken : 0;
+        job->quota[c] = s == flow->own ? taken : 0;
     }
 }
 
@@ -40,17 +40,17 @@ SLC_DEVICE void slc_node_needs(const struct slc_flow *flow, int32_t e, int32_t n
 {
     const struct slc_balance *job = flow->job;
     *all = *before = 0;
-    for (int32_t s = 0; s < job->sources; s++) {
+    for (int32_t s = 0; s < flow->sources; s++) {
         int64_t count =
             job->leader[slc_source_rank(job, s)] == node ? sl_id_at(&job->counts, s, e) : 0;
         *all += count;
-        *before += s < job->own ? count : 0;
+        *before += s < flow->own ? count : 0;
     }
     for (int32_t c = job->start[e]; c < job->start[e + 1]; c++) {
         int32_t rank = slc_copy_rank(job, c), s = flow->source_of[rank];
         int64_t taken = s >= 0 && job->leader[rank] == node ? flow->units[c] - flow->left[c] : 0;
         *all -= taken;
-        *before -= s < job->own ? taken : 0;
+        *before -= s < flow->own ? taken : 0;
     }
 }
 
@@ -95,7 +95,7 @@ SLC_DEVICE void slc_split_expert(const struct slc_flow *flow, int32_t e)
 {
     const struct slc_balance *job = flow->job;
     int32_t begin = job->start[e], end = job->start[e + 1];
-    struct slc_piece piece = {flow->before[e], sl_id_at(&job->counts, job->own, e)};
+    struct slc_piece piece = {flow->before[e], sl_id_at(&job->counts, flow->own, e)};
     for (int32_t c = begin; c < end; c++)
         job->whole[c] = flow->units[c];
     if (end - begin == 1) {
@@ -133,13 +133,13 @@ SLC_DEVICE void slc_columns_home(const struct slc_flow *flow, int64_t z, int64_t
         int64_t room = s > -2 ? z - flow->rank_load[r] : 0;
         int64_t need = s >= 0 ? slc_columns_of(job, s) : 0, taken = slc_least(need, room);
         flow->apart[SLC_ROOM][r] = room - taken;
-        job->columns[r] = s >= 0 && s == job->own ? taken : 0;
-        if (s >= 0 && s < job->own)
+        job->columns[r] = s >= 0 && s == flow->own ? taken : 0;
+        if (s >= 0 && s < flow->own)
             slc_add(sum, need - taken);
         if (!job->nodes)
             continue;
         slc_add(&flow->apart[SLC_NEED][node], need - taken);
-        slc_add(&flow->apart[SLC_BEFORE][node], s < job->own ? need - taken : 0);
+        slc_add(&flow->apart[SLC_BEFORE][node], s < flow->own ? need - taken : 0);
         slc_add(&flow->apart[SLC_ROOMS][node], room - taken);
     }
 }
@@ -196,8 +196,9 @@ SLC_DEVICE void slc_split_columns(const struct slc_flow *flow, int64_t z,
     __syncthreads();
     slc_columns_home(flow, z, &numbers->sum);
     __syncthreads();
-    int64_t need = slc_columns_of(job, job->own);
+    int64_t need = slc_columns_of(job, flow->own);
     need -= job->rank >= 0 ? job->columns[job->rank] : 0;
+    __syncthreads();
     if (job->nodes)
         need -= slc_columns_near(flow, need, &numbers->sum);
     __syncthreads();

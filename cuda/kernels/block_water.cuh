@@ -30,9 +30,9 @@ SLC_DEVICE int32_t slc_walk_ranks(const struct slc_water *water)
     const struct slc_map *map = &water->job.map;
     int32_t best = map->rank;
     int64_t load = water->line[best];
-    for (int32_t base = 0; base < map->living; base += SLC_WARP) {
+    for (int32_t base = 0; base < map->living[0]; base += SLC_WARP) {
         int32_t i = base + slc_thread_lane();
-        int32_t r = i < map->living ? map->living_ranks[i] : -1;
+        int32_t r = i < map->living[0] ? map->living[1 + i] : -1;
         int64_t own = r < 0 ? 0 : water->line[r];
         uint32_t ahead = SLC_ALL, lighter;
         while ((lighter = __ballot_sync(SLC_ALL, r >= 0 && slc_lighter(own, load)) & ahead) != 0) {
@@ -53,11 +53,11 @@ SLC_DEVICE void slc_sum_rooms(const struct slc_water *water)
     int32_t before = 0; /* living ranks below this piece */
     for (int32_t base = 0; base < map->ranks; base += SLC_WARP) {
         int32_t r = base + slc_thread_lane();
-        while (before < map->living && map->living_ranks[before] < base)
+        while (before < map->living[0] && map->living[1 + before] < base)
             before++;
         bool alive = false;
-        for (int32_t i = before; i < map->living && map->living_ranks[i] < base + SLC_WARP; i++)
-            alive = alive || map->living_ranks[i] == r;
+        for (int32_t i = before; i < map->living[0] && map->living[1 + i] < base + SLC_WARP; i++)
+            alive = alive || map->living[1 + i] == r;
         int64_t room = alive ? water->rooms[r] : 0;
         int64_t running = slc_warp_running(room);
         if (r < map->ranks)
@@ -74,7 +74,7 @@ SLC_DEVICE int64_t slc_said_of(const struct slc_water *water, int32_t r, int64_t
     int64_t sum = 0;
     *rows = 0;
     for (int32_t i = 0; i < water->said_rows; i++, said += water->said_stride) {
-        int32_t from = water->said_rows == 1 ? map->rank : map->living_ranks[i];
+        int32_t from = water->said_rows == 1 ? map->rank : map->living[1 + i];
         sum += said[r];
         if (from == r)
             *rows = said[map->ranks];
@@ -103,11 +103,11 @@ SLC_DEVICE void slc_water_make(const struct slc_water *water, struct slc_water_n
     water->counted[r] = 0;
     int64_t extra = slc_divide(numbers->routed, water->job.rule.top_k);
     extra *= water->dynamic ? map->shared : 1;
-    int64_t target = slc_ceiling(numbers->sum + extra, map->living);
+    int64_t target = slc_ceiling(numbers->sum + extra, map->living[0]);
     bool all = !water->dynamic || numbers->greatest <= target;
-    SLC_EACH_OF(i, map->living)
+    SLC_EACH_OF(i, map->living[0])
     {
-        int32_t r = map->living_ranks[i];
+        int32_t r = map->living[1 + i];
         int64_t room = slc_water_room(target, water->line[r], r == map->rank);
         water->rooms[r] = room;
         slc_add(&numbers->rooms, room);

@@ -17,14 +17,14 @@ struct slc_floats {
 struct slc_map {
     const int32_t *start, *copies;       /* of living copies: [E+2], [P+1] */
     const int32_t *chosen, *chosen_slot; /* [E+1] */
-    const int32_t *living_ranks;         /* [living] */
-    int64_t *calls;                      /* RANDOM: calls executed of this layer; a launch adds 1 */
-    uint32_t *done;                      /* RANDOM: blocks of a launch that have ended */
+    const int32_t *living; /* how many ranks live, then their ids: a graph may outlive them */
+    int64_t *calls;        /* RANDOM: calls executed of this layer; a launch adds 1 */
+    uint32_t *done;        /* RANDOM: blocks of a launch that have ended */
     uint64_t seed;
     int64_t step, row_base; /* where the tensors are absent */
     float shared_constant, shared_divisor;
     int32_t experts, slots, local, shared; /* E, N, L, F as slots */
-    int32_t rank, ranks, living, physical; /* W, P */
+    int32_t rank, ranks, physical;         /* W, P */
     int32_t random, by_row, layer;
     int32_t step_given; /* 1: by the tensor or `step`; 0: calls are counted */
 };
@@ -56,6 +56,13 @@ static inline bool slc_wide(const struct sl_rule *rule)
     return rule->columns == 256 && rule->zero_experts == 0 && rule->score != SLUICE_SCORE_SOFTMAX &&
            rule->shared_weight != SLUICE_SHARED_JOINT && rule->group_mode == SLUICE_GROUPS_LIMIT &&
            runs;
+}
+
+/* Shared memory of a block that has bins and the static map of its own (block_bins.cuh). */
+SL_INLINE int32_t slc_block_bytes(const struct slc_map *map)
+{
+    int32_t tables = map->shared > 0 ? 2 : 1;
+    return (map->physical + tables * map->experts) * 4;
 }
 
 /* Shared memory of one warp: x and the rank key of every column, a value of every group. */

@@ -4,48 +4,88 @@
  * there is no order of atomics to depend on. The last block adds up the blocks. */
 #include "warp_move.cuh"
 
-/* Marks the keys [first, first + n) of one token; true where one has the same slot twice. */
-template <bool WIDE>
-SLC_DEVICE bool slc_mark(const struct slc_move *job, int64_t t, int32_t first, int32_t n,
-                         uint32_t *bits, uint32_t *bad)
+/* A pass's keys [first, first + n) as bits of a warp's tokens. */
+struct slc_pass {
+    int32_t first, n;
+    uint32_t bits; /* shared address of key 0's, whether the pass has it or not */
+};
+
+/* Marks one entry. PLAIN: all ranks live, and one pass has all keys. Adds to *bad where the id is
+ * neither a slot nor -1; *twice gets the token's bit where it has the slot already. */
+template <bool PLAIN>
+SLC_DEVICE void slc_mark_id(const struct slc_move *job, const struct slc_pass *pass, int64_t given,
+                            uint32_t own, uint32_t *twice, uint32_t *bad)
 {
-    const uint32_t own = 1U << (threadIdx.x % SLC_WARP);
-    const struct sl_ids ids = {job->in_ids.data, job->in_ids.stride, WIDE};
     const int32_t slots = job->ranks * job->local;
-    uint32_t twice = 0;
-    for (int32_t c = 0; c < job->columns; c++) {
-        int64_t given = sl_id_at(&ids, t, c);
-        if ((uint64_t)given >= (uint64_t)slots) {
-            *bad += given != -1;
-            continue;
-        }
-        int32_t id = (int32_t)given, rank = slc_rank_of(job, id);
-        if (job->peer_of && job->peer_of[rank] < 0) {
-            ++*bad;
-            continue;
-        }
-        if ((uint32_t)(id - first) < (uint32_t)n)
-            twice |= atomicOr(&bits[id - first], own) & own;
-        if ((uint32_t)(slots + rank - first) < (uint32_t)n)
-            atomicOr(&bits[slots + rank - first], own);
+    if ((uint64_t)given >= (uint64_t)slots) {
+        *bad += given != -1;
+        return;
     }
-    return twice != 0;
+    int32_t id = (int32_t)given, key = slots + slc_rank_of(job, id);
+    if (!PLAIN && job->peer_of && job->peer_of[key - slots] < 0) {
+        ++*bad;
+        return;
+    }
+    if (PLAIN || (uint32_t)(id - pass->first) < (uint32_t)pass->n)
+        *twice |= slc_shared_or(pass->bits + 4 * (uint32_t)id, own) & own;
+    if (PLAIN || (uint32_t)(key - pass->first) < (uint32_t)pass->n)
+        (void)slc_shared_or(pass->bits + 4 * (uint32_t)key, own);
 }
 
-/* Bits of the block's warps become masks, and their sum the block's base. */
+/* Marks a token; not 0 where it has a slot twice. Narrow ids are read four at a time if they can. */
+template <bool PLAIN>
+SLC_DEVICE uint32_t slc_mark(const struct slc_move *job, const struct slc_pass *pass, int64_t t,
+                             uint32_t *bad)
+{
+    const uint32_t own = 1U << (threadIdx.x % SLC_WARP);
+    uint32_t twice = 0;
+    if (job->fours) {
+        const struct slc_chunk *row =
+            (const struct slc_chunk *)((const int32_t *)job->in_ids.data + t * job->in_ids.stride);
+#pragma unroll 1
+        for (int32_t left = job->columns; left > 0; left -= 4) {
+            struct slc_chunk four = *row++;
+#pragma unroll
+            for (int32_t k = 0; k < 4; k++)
+                slc_mark_id<PLAIN>(job, pass, (int32_t)four.word[k], own, &twice, bad);
+        }
+        return twice;
+    }
+    for (int32_t c = 0; c < job->columns; c++)
+        slc_mark_id<PLAIN>(job, pass, sl_id_at(&job->in_ids, t, c), own, &twice, bad);
+    return twice;
+}
+
+/* Bits of the block's warps become masks, and their sum the block's base; four keys a thread. One
+ * block alone has the totals at once. */
 SLC_DEVICE void slc_give_masks(const struct slc_move *job, int32_t first, int32_t n,
                                const uint32_t *bits)
 {
-    int32_t warps = (int32_t)(blockDim.x / SLC_WARP);
-    struct slc_mask *masks = job->masks + (int64_t)blockIdx.x * warps * job->keys + first;
-    for (int32_t i = (int32_t)threadIdx.x; i < n; i += (int32_t)blockDim.x) {
-        int32_t sum = 0;
-        for (int32_t w = 0; w < warps; w++) {
-            uint32_t mask = bits[w * job->room + i];
-            masks[(int64_t)w * job->keys + i] = {mask, sum};
-            sum += __popc(mask);
+    if (4 * (int32_t)threadIdx.x >= n)
+        return;
+    const int32_t warps = (int32_t)(blockDim.x / SLC_WARP), step = 4 * (int32_t)blockDim.x;
+    const int64_t row = (int64_t)blockIdx.x * job->key_stride + first + 4 * threadIdx.x;
+    struct slc_mask *masks = job->masks + row + (int64_t)blockIdx.x * (warps - 1) * job->key_stride;
+    int32_t *sums = gridDim.x == 1 ? job->totals + row : job->bases + row;
+#pragma unroll 1
+    for (int32_t i = 4 * (int32_t)threadIdx.x; i < n; i += step, masks += step, sums += step) {
+        struct slc_chunk sum = {{0, 0, 0, 0}};
+        struct slc_mask *to = masks;
+        const uint32_t *from = bits + i;
+#pragma unroll 1
+        for (int32_t w = 0;;) {
+            struct slc_chunk mask = *(const struct slc_chunk *)from;
+            ((struct slc_chunk *)to)[0] = {{mask.word[0], sum.word[0], mask.word[1], sum.word[1]}};
+            ((struct slc_chunk *)to)[1] = {{mask.word[2], sum.word[2], mask.word[3], sum.word[3]}};
+#pragma unroll
+            for (int32_t k = 0; k < 4; k++)
+                sum.word[k] += (uint32_t)__popc(mask.word[k]);
+            if (++w == warps)
+                break;
+            to += job->key_stride;
+            from += job->room;
         }
-        job->bases[(int64_t)blockIdx.x * job->keys + first + i] = sum;
+        *(struct slc_chunk *)sums = sum;
     }
 }
 
@@ -71,7 +111,7 @@ SLC_DEVICE void slc_add_up(const struct slc_move *job)
     for (int32_t key = (int32_t)threadIdx.x; key < job->keys; key += (int32_t)blockDim.x) {
         volatile int32_t *at = job->bases + key;
         int32_t sum = 0;
-        for (uint32_t b = 0; b < gridDim.x; b++, at += job->keys) {
+        for (uint32_t b = 0; b < gridDim.x; b++, at += job->key_stride) {
             int32_t own = *at;
             *at = sum;
             sum += own;
@@ -159,7 +199,8 @@ SLC_DEVICE void slc_find_short(const struct slc_move *job)
 
 SLC_DEVICE void slc_finish(const struct slc_move *job, int64_t valid)
 {
-    slc_add_up(job);
+    if (gridDim.x > 1)
+        slc_add_up(job);
     __syncthreads();
     if (threadIdx.x < SLC_WARP && job->fixed)
         slc_find_needed(job);
@@ -179,31 +220,42 @@ SLC_DEVICE void slc_finish(const struct slc_move *job, int64_t valid)
     }
 }
 
+/* The keys from `first` on, as many as shared memory has room for. */
+template <bool PLAIN>
+SLC_DEVICE void slc_run_pass(const struct slc_move *job, int64_t t, bool valid, int32_t first,
+                             uint32_t *twice, uint32_t *bad)
+{
+    uint32_t *all = (uint32_t *)slc_shared, *bits = all + threadIdx.x / SLC_WARP * job->room;
+    int32_t n = PLAIN ? job->key_stride : job->key_stride - first;
+    n = PLAIN || n < job->room ? n : job->room;
+#pragma unroll 1
+    for (int32_t i = 4 * slc_lane(); i < n; i += 4 * SLC_WARP)
+        *(struct slc_chunk *)&bits[i] = {{0, 0, 0, 0}};
+    __syncwarp();
+    const struct slc_pass pass = {first, n, slc_shared_at(bits) - 4 * (uint32_t)first};
+    *bad = 0;
+    if (valid)
+        *twice |= slc_mark<PLAIN>(job, &pass, t, bad);
+    __syncthreads();
+    slc_give_masks(job, first, n, all);
+}
+
 extern "C" __global__ void __launch_bounds__(SLC_WARP *SLC_LAYOUT_WARPS)
     slc_lay_out(const __grid_constant__ struct slc_move job)
 {
-    uint32_t *all = (uint32_t *)slc_shared;
-    uint32_t *bits = all + threadIdx.x / SLC_WARP * job.room;
     int64_t t = (int64_t)blockIdx.x * blockDim.x + threadIdx.x, valid = slc_valid_tokens(&job);
-    uint32_t bad = 0;
-    bool twice = false;
-    for (int32_t first = 0; first < job.keys; first += job.room) {
-        int32_t n = job.keys - first < job.room ? job.keys - first : job.room;
-        for (int32_t i = slc_lane(); i < n; i += SLC_WARP)
-            bits[i] = 0;
-        __syncwarp();
-        bad = 0;
-        if (t < valid)
-            twice |= job.in_ids.wide ? slc_mark<true>(&job, t, first, n, bits, &bad)
-                                     : slc_mark<false>(&job, t, first, n, bits, &bad);
-        __syncthreads();
-        slc_give_masks(&job, first, n, all);
-        __syncthreads();
+    uint32_t twice = 0, bad = 0;
+    if (!job.peer_of && job.room >= job.keys) {
+        slc_run_pass<true>(&job, t, t < valid, 0, &twice, &bad);
+    } else {
+        for (int32_t first = 0; first < job.keys; first += job.room) {
+            slc_run_pass<false>(&job, t, t < valid, first, &twice, &bad);
+            __syncthreads();
+        }
     }
     if (twice)
         job.found->twice = 1;
-    bad = __reduce_add_sync(SLC_ALL, bad);
-    if (bad > 0 && slc_lane() == 0)
+    if (bad > 0)
         atomicAdd((unsigned long long *)job.rejected, (unsigned long long)bad);
     if (slc_last_block(&job.found->done))
         slc_finish(&job, valid);

@@ -3,9 +3,12 @@
  * src/core/layout.h has it; one block. */
 #include "warp_told.cuh"
 
-/* Rows that peer p has for a slot, or with slot L its tokens. */
+/* Rows that peer p has for a slot, or with slot L its tokens. Where an abort has cut short the
+ * messages nothing has come at all, so that whoever goes on reads no row. */
 SLC_DEVICE int32_t slc_count_of(const struct slc_move *job, int32_t p, int32_t slot, int32_t rank)
 {
+    if (job->found->cut)
+        return 0;
     if (p == job->own)
         return job
             ->totals[slot < job->local ? rank * job->local + slot : job->ranks * job->local + rank];
@@ -122,8 +125,9 @@ SLC_DEVICE int32_t slc_needed_rows(const struct slc_move *job)
 
 /* A capacity of this rank as a receiver that is too small, where it has found none as a source; the
  * host is told of either. One thread. */
-SLC_DEVICE void slc_judge_rows(const struct slc_move *job, int32_t needed)
+SLC_DEVICE void slc_judge_rows(const struct slc_move *job)
 {
+    int32_t needed = job->found->rows;
     struct slc_short found = job->found->own;
     int64_t capacity = job->slot_stride ? job->slot_stride : job->row_capacity;
     if (found.kind == 0 && needed > capacity)
@@ -151,12 +155,16 @@ SLC_DEVICE void slc_count_moved(const struct slc_move *job)
 extern "C" __global__ void __launch_bounds__(SLC_WARP *SLC_MOVE_WARPS)
     slc_lay_rows(const __grid_constant__ struct slc_move job)
 {
+    if (threadIdx.x == 0)
+        job.found->cut = job.fixed && slc_stopped(&job);
+    __syncthreads();
     slc_sum_slots(&job, job.rank);
     __syncthreads();
     if (threadIdx.x < SLC_WARP)
         slc_start_slots(&job);
     __syncthreads();
-    int32_t needed = job.fixed && threadIdx.x == 0 ? slc_needed_rows(&job) : 0;
+    if (job.fixed && threadIdx.x == 0)
+        job.found->rows = slc_needed_rows(&job);
     __syncthreads();
     slc_end_slots(&job);
     slc_sum_peers(&job, job.living, job.rank);
@@ -164,7 +172,7 @@ extern "C" __global__ void __launch_bounds__(SLC_WARP *SLC_MOVE_WARPS)
     if (threadIdx.x != 0)
         return;
     if (job.fixed) {
-        slc_judge_rows(&job, needed);
+        slc_judge_rows(&job);
         slc_count_moved(&job);
         slc_check_heads(&job, job.in, job.in_stride, NULL, 0);
     }

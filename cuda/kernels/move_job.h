@@ -53,6 +53,8 @@ struct slc_found {
     int32_t twice; /* a token has a slot twice */
     int32_t slow;  /* places are in the entries: a slot twice in a token, or a capacity to watch */
     int32_t needed, fullest; /* most tokens that should go to one peer, and which */
+    int32_t rows;            /* that were needed here */
+    int32_t cut;             /* fixed: what came was cut short by an abort */
     int32_t reserved;
     int64_t number;
     struct slc_short own; /* of this rank's last dispatch */
@@ -100,13 +102,15 @@ struct slc_exchange {
 struct slc_move {
     int32_t local, ranks; /* L, W */
     int32_t peers, own;
-    uint32_t divide;        /* id / L is the upper half of id * divide; 0: L is 1 */
-    int32_t columns;        /* C */
-    int32_t keys, room;     /* W * L + W; keys of one pass */
-    int32_t block_shift;    /* a block of the layout has 1 << this tokens */
-    int32_t rank;           /* this one's id */
-    const int32_t *living;  /* [peers] ids of the living */
-    const int32_t *peer_of; /* [W] -1: dead; NULL: all live */
+    uint32_t divide, divide_shift; /* id / L is id * divide >> divide_shift */
+    int32_t columns;               /* C */
+    int32_t keys, room;            /* W * L + W; keys of one pass, a multiple of 4 */
+    int32_t key_stride;            /* keys, up to a multiple of 4 */
+    int32_t fours;                 /* ids are int32 and come in aligned fours */
+    int32_t block_shift;           /* a block of the layout has 1 << this tokens */
+    int32_t rank;                  /* this one's id */
+    const int32_t *living;         /* [peers] ids of the living */
+    const int32_t *peer_of;        /* [W] -1: dead; NULL: all live */
     int64_t tokens;
     struct sl_ids in_ids, num_valid;
     int64_t valid_rows; /* where num_valid is absent */
@@ -120,9 +124,9 @@ struct slc_move {
     struct slc_told *told;
     struct slc_moved *moved;
     struct slc_exchange call;
-    struct slc_mask *masks;    /* [tokens / 32][keys] */
-    int32_t *bases;            /* [blocks][keys] entries of earlier blocks */
-    int32_t *totals;           /* [keys] what is sent */
+    struct slc_mask *masks;    /* [tokens / 32][key_stride] */
+    int32_t *bases;            /* [blocks][key_stride] entries of earlier blocks */
+    int32_t *totals;           /* [key_stride] what is sent */
     struct slc_item *entries;  /* [tokens][C] at home */
     struct slc_item *received; /* [peers][received_stride][C] */
     int64_t received_stride;

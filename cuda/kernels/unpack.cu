@@ -3,15 +3,20 @@
  * `slices` of them, a token; units below T are own tokens, those behind them records by peer. */
 #include "warp_told.cuh"
 
-/* What an entry of peer p has become: received form. */
+/* What an entry of peer p has become: received form. Of a message that an abort cut short any bits
+ * may be read: they name no row outside of what is there. */
 SLC_DEVICE struct slc_item slc_settle(const struct slc_move *job, int32_t p, struct slc_item entry)
 {
     int32_t slot = entry.at;
-    if (slot < 0)
+    if ((uint32_t)slot >= (uint32_t)job->local) {
+        entry.at = SL_ROW_NONE;
         return entry;
+    }
     int32_t row =
-        entry.place < 0 ? SL_ROW_DROPPED : job->cursor[p * job->local + slot] + entry.place;
-    if (row >= job->start[slot] + job->count[slot])
+        entry.place < 0
+            ? SL_ROW_DROPPED
+            : (int32_t)((uint32_t)job->cursor[p * job->local + slot] + (uint32_t)entry.place);
+    if (row < 0 || row >= job->start[slot] + job->count[slot])
         row = SL_ROW_DROPPED;
     if (job->limited && (entry.back < 0 || entry.back >= job->capacity_back))
         row = SL_ROW_DROPPED;

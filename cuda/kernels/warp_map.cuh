@@ -94,7 +94,7 @@ SLC_DEVICE void slc_map_shared(const struct slc_job *job, const struct slc_call 
     const struct slc_map *map = &job->map;
     int32_t home = map->rank, j = slc_lane();
     if (map->by_row)
-        home = map->living_ranks[slc_modulo(call->row_base + (uint64_t)t, (uint32_t)map->living)];
+        home = map->living[1 + slc_modulo(call->row_base + (uint64_t)t, (uint32_t)map->living[0])];
     if (j < map->shared && job->dispatch_ids.data)
         slc_put_id(&job->dispatch_ids, t, job->rule.top_k + j,
                    live ? home * map->local + map->slots + j : -1);

@@ -8,6 +8,36 @@
 #include "../../src/core/sl_half.h"
 #include "move_job.h"
 
+struct alignas(16) slc_chunk {
+    uint32_t word[4];
+};
+
+/* A word of shared memory by its address there: one addition from a base that stays in a register,
+ * where a pointer costs nvcc three for each access. */
+#if defined(__CUDACC__)
+SLC_DEVICE uint32_t slc_shared_at(const void *word)
+{
+    return (uint32_t)__cvta_generic_to_shared(word);
+}
+
+SLC_DEVICE uint32_t slc_shared_or(uint32_t at, uint32_t bits)
+{
+    uint32_t before;
+    asm volatile("atom.shared.or.b32 %0, [%1], %2;" : "=r"(before) : "r"(at), "r"(bits) : "memory");
+    return before;
+}
+#else
+SLC_DEVICE uint32_t slc_shared_at(const void *word)
+{
+    return (uint32_t)((const unsigned char *)word - slc_shared);
+}
+
+SLC_DEVICE uint32_t slc_shared_or(uint32_t at, uint32_t bits)
+{
+    return atomicOr((uint32_t *)(slc_shared + at), bits);
+}
+#endif
+
 /* A valid slot id, or -1; -2 is one that is none and is counted. */
 SLC_DEVICE int32_t slc_slot_of(const struct slc_move *job, int64_t id)
 {
@@ -18,7 +48,7 @@ SLC_DEVICE int32_t slc_slot_of(const struct slc_move *job, int64_t id)
 
 SLC_DEVICE int32_t slc_rank_of(const struct slc_move *job, int32_t id)
 {
-    return job->divide ? (int32_t)(((uint64_t)(uint32_t)id * job->divide) >> 32) : id;
+    return (int32_t)((uint32_t)id * job->divide >> job->divide_shift);
 }
 
 SLC_DEVICE int32_t slc_peer_of(const struct slc_move *job, int32_t rank)
@@ -44,9 +74,11 @@ SLC_DEVICE int32_t slc_id_of(const struct slc_move *job, int64_t t, int32_t c, i
 /* Entries of a key in tokens before t. */
 SLC_DEVICE int32_t slc_place_of(const struct slc_move *job, int64_t t, int32_t key)
 {
-    struct slc_mask mask = job->masks[t / SLC_WARP * job->keys + key];
+    struct slc_mask mask = job->masks[t / SLC_WARP * job->key_stride + key];
     uint32_t earlier = mask.bits & ((1U << (t % SLC_WARP)) - 1U);
-    return job->bases[(t >> job->block_shift) * job->keys + key] + mask.before + __popc(earlier);
+    int64_t block = t >> job->block_shift;
+    int32_t base = block > 0 ? job->bases[block * job->key_stride + key] : 0;
+    return base + mask.before + __popc(earlier);
 }
 
 /* ------------------------------------------------------------------------------------- bytes */
@@ -58,10 +90,6 @@ SLC_DEVICE void slc_copy_as(char *to, const char *from, int32_t bytes, int32_t a
     for (int32_t i = at; i < bytes / (int32_t)sizeof(T); i += step)
         ((T *)to)[i] = ((const T *)from)[i];
 }
-
-struct alignas(16) slc_chunk {
-    uint32_t word[4];
-};
 
 SLC_DEVICE void slc_copy_row(char *to, const char *from, const struct slc_bytes *form, int32_t at,
                              int32_t step)

@@ -77,7 +77,7 @@ SLC_DEVICE struct slc_homes slc_homes_of(const struct slc_job *job)
     struct slc_homes homes = {0};
     if (job->map.by_row) {
         uint64_t base = (uint64_t)slc_scalar(&job->row_base, job->map.row_base);
-        homes.base = (uint32_t)(base % (uint64_t)job->map.living);
+        homes.base = (uint32_t)(base % (uint64_t)job->map.living[0]);
     }
     return homes;
 }
@@ -86,7 +86,7 @@ SLC_DEVICE int32_t slc_home_of(const struct slc_job *job, const struct slc_homes
 {
     if (!job->map.by_row)
         return job->map.rank;
-    return job->map.living_ranks[(homes->base + (uint32_t)t) % (uint32_t)job->map.living];
+    return job->map.living[1 + (homes->base + (uint32_t)t) % (uint32_t)job->map.living[0]];
 }
 
 #endif

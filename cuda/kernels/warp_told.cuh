@@ -27,6 +27,12 @@ SLC_DEVICE void slc_tell(const Job *job, int32_t kind, const struct slc_short *s
     told->faults = told->faults + 1;
 }
 
+/* Was the lane's exchange ended before its time? */
+SLC_DEVICE bool slc_stopped(const struct slc_move *job)
+{
+    return ((volatile struct slc_told *)job->told)->stopped != 0;
+}
+
 /* This rank has come to the lane's next exchange. One thread. */
 template <class Job> SLC_DEVICE void slc_begin(const Job *job)
 {
@@ -78,7 +84,7 @@ SLC_DEVICE void slc_check_heads(const struct slc_move *job, const char *first, i
                                 const int32_t *landing, int64_t record)
 {
     struct slc_head own = slc_own_head(job);
-    if (((volatile struct slc_told *)job->told)->stopped)
+    if (slc_stopped(job))
         return;
     bool overflow = own.shortage.kind != 0;
     for (int32_t p = 0; p < job->peers; p++) {

@@ -79,17 +79,6 @@ extern "C" __global__ void __launch_bounds__(SLC_WATER_THREADS)
     SLC_EACH_OF(r, map->ranks)
     if (bins[r] > 0)
         slc_add(&water.counted[r], bins[r]);
-    if (water.dynamic)
-        return;
-    __threadfence();
-    __syncthreads();
-    if (threadIdx.x == 0)
-        last = atomicAdd(water.finished, 1U) + 1U == gridDim.x;
-    __syncthreads();
-    if (!last)
-        return;
-    __threadfence();
-    if (threadIdx.x == 0)
-        *(volatile uint32_t *)water.finished = 0;
-    slc_water_make(&water, &numbers);
+    if (!water.dynamic && slc_last_block(water.finished, &last))
+        slc_water_make(&water, &numbers);
 }

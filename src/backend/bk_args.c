@@ -53,7 +53,7 @@ sluice_status sl_check_struct(sluice_context *context, char *text, size_t text_s
     return SLUICE_OK;
 }
 
-static int32_t type_of(sluice_dtype dtype)
+static inline int32_t type_of(sluice_dtype dtype)
 {
     if (dtype.lanes != 1)
         return 0;
@@ -94,29 +94,33 @@ static const char *type_names(int32_t types)
     }
 }
 
-static bool on_host(const sluice_tensor *tensor)
+static bool empty(const sluice_tensor *tensor)
 {
-    return tensor->device.type == SLUICE_CPU || tensor->device.type == SLUICE_CUDA_HOST;
+    bool any = false;
+    for (int32_t i = 0; tensor->shape && i < tensor->ndim && i < SLUICE_MAX_NDIM; i++)
+        any = any || tensor->shape[i] == 0;
+    return any;
 }
 
-/* Is it in memory of the context's device, or (if that is a GPU, with host_too) of the host? */
-static sluice_status check_memory(sluice_context *context, const char *name,
-                                  const sluice_tensor *tensor, bool host_too)
+/* Is it in memory of the context's device, or (if that is a GPU, with host_too) of the host?
+ * Nothing of a tensor without elements is read, wherever it is. */
+static bool in_reach(const sluice_context *context, const sluice_tensor *tensor, bool host_too)
 {
-    if (context->device.type == SLUICE_CPU) {
-        if (on_host(tensor))
-            return SLUICE_OK;
+    const sluice_device device = context->device;
+    if (sl_on_host(tensor) && (device.type == SLUICE_CPU || host_too))
+        return true;
+    return device.type != SLUICE_CPU &&
+           ((tensor->device.type == device.type && tensor->device.id == device.id) ||
+            empty(tensor));
+}
+
+static sluice_status refuse_memory(sluice_context *context, const char *name,
+                                   const sluice_tensor *tensor, bool host_too)
+{
+    if (context->device.type == SLUICE_CPU)
         return sl_fail(context, SLUICE_INVALID,
                        "%s is on device type %d: this context takes host memory (type %d)", name,
                        tensor->device.type, SLUICE_CPU);
-    }
-    bool ours =
-        tensor->device.type == context->device.type && tensor->device.id == context->device.id;
-    /* Nothing of a tensor without elements is read, wherever it is. */
-    for (int32_t i = 0; tensor->shape && i < tensor->ndim && i < SLUICE_MAX_NDIM; i++)
-        ours |= tensor->shape[i] == 0;
-    if (ours || (host_too && on_host(tensor)))
-        return SLUICE_OK;
     return sl_fail(context, SLUICE_INVALID,
                    "%s is on device {%d, %d}: this context takes {%d, %d}, memory of its GPU%s",
                    name, tensor->device.type, tensor->device.id, context->device.type,
@@ -128,9 +132,8 @@ static sluice_status check_frame(sluice_context *context, const char *name,
 {
     if (!tensor)
         return sl_fail(context, SLUICE_INVALID, "%s is missing", name);
-    sluice_status status = check_memory(context, name, tensor, host_too);
-    if (status)
-        return status;
+    if (!in_reach(context, tensor, host_too))
+        return refuse_memory(context, name, tensor, host_too);
     if (tensor->ndim < 0 || tensor->ndim > SLUICE_MAX_NDIM || (tensor->ndim && !tensor->shape))
         return sl_fail(context, SLUICE_INVALID, "%s has ndim %d%s: must be 0 to %d with a shape",
                        name, tensor->ndim, tensor->shape ? "" : " and no shape", SLUICE_MAX_NDIM);
@@ -142,16 +145,19 @@ static sluice_status check_frame(sluice_context *context, const char *name,
     return SLUICE_OK;
 }
 
-static sluice_status check_type(sluice_context *context, const char *name,
-                                const sluice_tensor *tensor, int32_t types, int32_t *type)
+static sluice_status refuse_type(sluice_context *context, const char *name,
+                                 const sluice_tensor *tensor, int32_t types)
 {
-    *type = type_of(tensor->dtype) & types;
-    types &= ~SL_T_HOST;
-    if (*type)
-        return SLUICE_OK;
     return sl_fail(context, SLUICE_INVALID, "%s has dtype code %u, %u bits, %u lanes: must be %s",
                    name, tensor->dtype.code, tensor->dtype.bits, tensor->dtype.lanes,
-                   type_names(types));
+                   type_names(types & ~SL_T_HOST));
+}
+
+static inline sluice_status check_type(sluice_context *context, const char *name,
+                                       const sluice_tensor *tensor, int32_t types, int32_t *type)
+{
+    *type = type_of(tensor->dtype) & types;
+    return *type ? SLUICE_OK : refuse_type(context, name, tensor, types);
 }
 
 /* Rows may have a stride; what follows the first dimension must be dense. */
@@ -205,7 +211,6 @@ sluice_status sl_check_tensor(sluice_context *context, const char *name,
     sluice_status status = check_frame(context, name, tensor, (types & SL_T_HOST) != 0);
     if (status || (status = check_type(context, name, tensor, types, &view->type)))
         return status;
-    view->host = on_host(tensor);
     view->size = view->type == SL_T_U8                               ? 1
                  : view->type == SL_T_F16 || view->type == SL_T_BF16 ? 2
                  : view->type == SL_T_I64                            ? 8
@@ -259,7 +264,6 @@ sluice_status sl_check_bytes(sluice_context *context, const char *name, const sl
     view->rows = tensor->shape[0];
     view->type = type_of(tensor->dtype);
     view->size = 1;
-    view->host = on_host(tensor);
     status = check_strides(context, name, tensor, view);
     if (status)
         return status;
@@ -298,7 +302,7 @@ sluice_status sl_check_scalar(sluice_context *context, const char *name,
     if (!tensor->data)
         return sl_fail(context, SLUICE_INVALID, "%s has no data: must be one number", name);
     char *data = (char *)tensor->data + tensor->byte_offset;
-    if (!on_host(tensor)) {
+    if (!sl_on_host(tensor)) {
         scalar->there = (struct sl_ids){data, 1, type == SL_T_I64};
     } else if (type == SL_T_I32) {
         int32_t narrow;

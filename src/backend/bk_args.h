@@ -32,8 +32,12 @@ struct sl_view {
     int64_t stride;  /* elements from row to row */
     int32_t type;    /* SL_T_* */
     int32_t size;    /* bytes of an element */
-    bool host;       /* in host memory */
 };
+
+static inline bool sl_on_host(const sluice_tensor *tensor)
+{
+    return tensor->device.type == SLUICE_CPU || tensor->device.type == SLUICE_CUDA_HOST;
+}
 
 /* A tensor [rows, columns] (or [rows] where columns is 1 and ndim is 1) of one of `types` on the
  * context's device. rows or columns -1: any. A tensor of [rows, 1] passes for [rows]. */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "bk_bank.h"
 
+#include <string.h>
+
 #include "../core/count.h"
 #include "../core/mutant.h"
 #include "../core/sl_hash.h"
@@ -11,9 +13,14 @@ static size_t table_bytes(const struct sl_shape *shape)
     return (sl_place_bytes(shape) + 63) / 64 * 64;
 }
 
+static size_t folded_bytes(const struct sl_shape *shape)
+{
+    return ((size_t)shape->experts + (size_t)shape->ranks) * sizeof(int64_t);
+}
+
 size_t sl_bank_bytes(const struct sl_shape *shape)
 {
-    return table_bytes(shape) + ((size_t)shape->experts + (size_t)shape->ranks) * sizeof(int64_t);
+    return table_bytes(shape) + 2 * folded_bytes(shape) + (size_t)shape->physical * sizeof(int32_t);
 }
 
 bool sl_banks_open(sluice_context *context)
@@ -26,6 +33,8 @@ bool sl_banks_open(sluice_context *context)
         if (!bank->place_memory)
             return false;
         bank->folded = (int64_t *)(void *)((char *)bank->place_memory + table_bytes(&bank->shape));
+        bank->kept = bank->folded + bank->shape.experts + bank->shape.ranks;
+        bank->kept_map = (int32_t *)(void *)(bank->kept + bank->shape.experts + bank->shape.ranks);
         sl_place_bind(&bank->place, &bank->shape, bank->place_memory);
         sl_place_trivial(&bank->shape, bank->place.map);
         sl_bank_build(context, i, NULL);
@@ -53,13 +62,21 @@ sluice_status sl_bank_set(sluice_context *context, int32_t index, const int32_t 
     struct sl_bank *bank = &context->banks[index];
     const struct sl_backend *backend = context->backend;
     const uint64_t *counters;
-    sluice_status status = backend->read(context, index, stream, &counters);
-    if (status)
+    sluice_status status = sl_windows_settle(context);
+    if (status || (status = backend->read(context, index, stream, &counters)))
         return status;
+    memcpy(bank->kept, bank->folded, folded_bytes(&bank->shape));
+    memcpy(bank->kept_map, bank->place.map, (size_t)bank->shape.physical * sizeof *map);
     sl_bank_count(bank, counters, bank->folded);
     sl_bank_build(context, index, map);
-    status = backend->zero(context, index, stream);
-    return status ? status : backend->renew(context, index, stream);
+    status = backend->renew(context, index, stream);
+    status = status ? status : backend->zero(context, index, stream);
+    if (status) {
+        memcpy(bank->folded, bank->kept, folded_bytes(&bank->shape));
+        sl_bank_build(context, index, bank->kept_map);
+        (void)backend->renew(context, index, stream);
+    }
+    return status;
 }
 
 void sl_bank_build(sluice_context *context, int32_t index, const int32_t *map)

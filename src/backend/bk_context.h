@@ -30,9 +30,12 @@ struct sl_text {
 struct sl_bank {
     struct sl_shape shape;
     struct sl_place place; /* on the host */
-    void *place_memory;    /* its tables, then `folded` */
-    int64_t *folded;    /* [E + ranks] counts made under earlier placements: by expert, by rank */
+    void *place_memory;    /* its tables, then `folded` and `kept` */
+    int64_t *folded; /* [E + ranks] counts made under earlier placements: by expert, by rank */
+    int64_t *kept;   /* [E + ranks], then kept_map [P]: what a `set` that fails puts back */
+    int32_t *kept_map;
     uint64_t *counters; /* [P] where the backend counts: on its device */
+    uint64_t *landing;  /* [P] on the host: what backend->land brings; NULL without that */
     int64_t epoch;
     uint64_t map_hash; /* of place.map: one epoch with two maps would misroute without a word */
 };
@@ -71,6 +74,11 @@ struct sl_backend {
     sluice_status (*read)(sluice_context *context, int32_t bank, void *stream,
                           const uint64_t **counters);
     sluice_status (*zero)(sluice_context *context, int32_t bank, void *stream);
+    /* Begins to bring the counters of every bank, as of `stream`, to bank->landing; says whether
+     * they are there, and with `wait` comes back when they are. Nothing else waits. NULL: counters
+     * are on the host. */
+    sluice_status (*land)(sluice_context *context, void *stream);
+    sluice_status (*landed)(sluice_context *context, bool wait, bool *there);
     /* The bank's tables on the host are new (-1: those of all, and who lives): the calls that
      * follow use them. The host's may change again when it returns. */
     sluice_status (*renew)(sluice_context *context, int32_t bank, void *stream);

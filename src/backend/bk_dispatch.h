@@ -28,8 +28,8 @@ struct sl_dispatch {
 };
 
 /* Checks the arguments but for what SEND adds, and fills in the rest of `call`, whose context and
- * args are given. A call that sends checks those next; SEND of a COUNT must have the same ids, which
- * are compared in between, where they lie. */
+ * args are given. A call that sends checks those next; SEND of a COUNT must have the same ids,
+ * which are compared in between, where they lie. */
 sluice_status sl_dispatch_check(struct sl_dispatch *call);
 sluice_status sl_dispatch_check_send(struct sl_dispatch *call);
 

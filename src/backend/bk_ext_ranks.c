@@ -97,6 +97,11 @@ static sluice_status set(sluice_context *context, const sluice_ranks *ranks, voi
     if (ranks->generation <= present && !SL_MUTANT(stale_generation_accepted))
         return sl_fail(context, SLUICE_STALE, "ranks.generation is %lld: must be above %lld",
                        (long long)ranks->generation, (long long)present);
+    /* A stream that cannot be waited for is refused while nothing has changed. */
+    const uint64_t *counters;
+    if ((status =
+             context->backend->read(context, context->layers[0].bank_index, stream, &counters)))
+        return status;
     return take(context, ranks, stream);
 }
 

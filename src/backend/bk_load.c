@@ -67,8 +67,8 @@ static sluice_status zero(sluice_context *context, int32_t index, void *stream)
 {
     struct sl_bank *bank = &context->banks[index];
     size_t folded = (size_t)bank->shape.experts + (size_t)bank->shape.ranks;
-    sluice_status status = context->backend->zero(context, index, stream);
-    if (status)
+    sluice_status status = sl_windows_settle(context);
+    if (status || (status = context->backend->zero(context, index, stream)))
         return status;
     memset(bank->folded, 0, folded * sizeof *bank->folded);
     sl_windows_forget(context, index);

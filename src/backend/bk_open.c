@@ -184,6 +184,7 @@ void sl_close(sluice_context *context)
     if (!context)
         return;
     size_t count = (size_t)context->layer_count;
+    sl_windows_close(context);
     context->backend->stop(context);
     sl_banks_close(context);
     sl_free(context, context->banks, count * sizeof *context->banks, SLUICE_MEM_STATE);

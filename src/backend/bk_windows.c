@@ -46,6 +46,30 @@ static sluice_status count_all(sluice_context *context, void *stream, int64_t *v
     return SLUICE_OK;
 }
 
+/* The part that does not lie on a device: what counted under earlier placements. */
+static void count_folded(const sluice_context *context, int64_t *values)
+{
+    for (int32_t i = 0; i < context->layer_count; i++) {
+        const struct sl_bank *bank = &context->banks[i];
+        if (context->layers[i].bank_index != i)
+            continue;
+        memcpy(values, bank->folded, (size_t)bank_width(bank) * sizeof *values);
+        values += bank_width(bank);
+    }
+}
+
+/* The rest, once it has landed. */
+static void count_landed(const sluice_context *context, int64_t *values)
+{
+    for (int32_t i = 0; i < context->layer_count; i++) {
+        const struct sl_bank *bank = &context->banks[i];
+        if (context->layers[i].bank_index != i)
+            continue;
+        sl_bank_count(bank, bank->landing ? bank->landing : bank->counters, values);
+        values += bank_width(bank);
+    }
+}
+
 static bool sums(const sluice_context *context)
 {
     return !SL_MUTANT(window_own_rank) && (context->uses & SLUICE_USE_SUMMED_LOAD) &&
@@ -130,6 +154,7 @@ sluice_status sl_load_windows(sluice_context *context, const sluice_load_windows
 
 void sl_windows_close(sluice_context *context)
 {
+    (void)sl_windows_settle(context);
     sl_sum_end(context);
     sl_free(context, context->windows.memory, context->windows.bytes, SLUICE_MEM_STATE);
 }
@@ -137,6 +162,9 @@ void sl_windows_close(sluice_context *context)
 sluice_status sl_windows_restart(sluice_context *context, void *stream)
 {
     struct sl_windows *windows = &context->windows;
+    sluice_status status = sl_windows_settle(context);
+    if (status)
+        return status;
     sl_sum_end(context);
     windows->broken = SLUICE_OK;
     windows->available = 0;
@@ -209,11 +237,48 @@ static sluice_status fail(sluice_context *context, sluice_status status, int32_t
                    (long long)number, (long long)(windows->timeout_ns / 1000000));
 }
 
+/* The window's counts, as soon as they have landed: it is whole, or its sum begins. */
+static sluice_status take_landed(sluice_context *context, bool wait)
+{
+    struct sl_windows *windows = &context->windows;
+    struct sl_window_note *note = windows->note;
+    bool there = true;
+    if (context->backend->landed) {
+        sluice_status status = context->backend->landed(context, wait, &there);
+        if (status || !there)
+            return status;
+    }
+    count_landed(context, windows->next);
+    for (int64_t i = 0; i < windows->width; i++)
+        note->values[i] =
+            windows->next[i] - (SL_MUTANT(window_from_the_start) ? 0 : windows->mark[i]);
+    if (sums(context)) {
+        sl_sum_start(context);
+    } else {
+        keep(windows, note);
+        context->window_sum.stage = SL_SUM_IDLE;
+    }
+    return SLUICE_OK;
+}
+
+sluice_status sl_windows_settle(sluice_context *context)
+{
+    return context->window_sum.stage == SL_SUM_LAND ? take_landed(context, true) : SLUICE_OK;
+}
+
 static sluice_status move_on(sluice_context *context, int32_t *done)
 {
     struct sl_windows *windows = &context->windows;
     bool whole = false;
-    sluice_status status = sl_sum_poll(context, &whole);
+    sluice_status status = SLUICE_OK;
+    if (context->window_sum.stage == SL_SUM_LAND)
+        status = take_landed(context, false);
+    int32_t stage = context->window_sum.stage;
+    if (done)
+        *done = stage == SL_SUM_IDLE;
+    if (status || stage == SL_SUM_LAND || stage == SL_SUM_IDLE)
+        return status;
+    status = sl_sum_poll(context, &whole);
     const struct sl_window_note *result = context->window_sum.result;
     if (status)
         return fail(context, status, context->living[context->window_sum.peer[0]], context->rank);
@@ -239,16 +304,10 @@ sluice_status sl_load_window_end(sluice_context *context, void *stream)
     struct sl_window_note *note = windows->note;
     *note = (struct sl_window_note){
         .magic = MAGIC, .kept = windows->kept, .number = windows->ended + 1};
-    if ((status = count_all(context, stream, windows->next)))
+    if (context->backend->land && (status = context->backend->land(context, stream)))
         return status;
-    for (int64_t i = 0; i < windows->width; i++)
-        note->values[i] =
-            windows->next[i] - (SL_MUTANT(window_from_the_start) ? 0 : windows->mark[i]);
-    if (!sums(context)) {
-        keep(windows, note);
-        return SLUICE_OK;
-    }
-    sl_sum_start(context);
+    count_folded(context, windows->next);
+    context->window_sum.stage = SL_SUM_LAND;
     return move_on(context, NULL);
 }
 

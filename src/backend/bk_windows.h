@@ -41,8 +41,9 @@ struct sl_window_note {
     int64_t values[];
 };
 
-/* Everything of a sum that is on its way: up a tree to the first of the living, and down again. */
-enum { SL_SUM_IDLE = 0, SL_SUM_TAKE, SL_SUM_HAND, SL_SUM_WAIT, SL_SUM_SPREAD };
+/* Everything of a sum that is on its way: from the device, up a tree to the first of the living,
+ * and down again. */
+enum { SL_SUM_IDLE = 0, SL_SUM_LAND, SL_SUM_TAKE, SL_SUM_HAND, SL_SUM_WAIT, SL_SUM_SPREAD };
 enum { SL_SUM_MOST = 12 }; /* children of a rank of 1024, and two that were left */
 struct sl_window_sum {
     int32_t stage;
@@ -68,6 +69,9 @@ void sl_sum_end(sluice_context *context);
 
 /* Windows begin anew, after ranks were set: nothing is kept, no failure stands. */
 sluice_status sl_windows_restart(sluice_context *context, void *stream);
+
+/* Before the map or the counters of a bank change: what is on its way from the device has come. */
+sluice_status sl_windows_settle(sluice_context *context);
 
 /* What the bank's running window has counted is forgotten, with its counters. */
 void sl_windows_forget(sluice_context *context, int32_t bank);

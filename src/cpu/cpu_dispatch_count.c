@@ -109,7 +109,7 @@ static void lay_out(struct sl_dispatch *call)
 static void put_counts(const struct sl_dispatch *call)
 {
     const struct sl_rows *rows = &call->lane->rows;
-    if (call->args->row_count)
+    if (!call->fixed)
         *call->args->row_count = rows->total;
     struct sl_ids counts = sl_ids_of(&call->slot_counts), starts = sl_ids_of(&call->slot_starts);
     for (int32_t slot = 0; call->args->slot_counts && slot < rows->local; slot++)

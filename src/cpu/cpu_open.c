@@ -110,7 +110,6 @@ static void stop(sluice_context *context)
     struct sl_cpu *cpu = sl_cpu_of(context);
     sl_pool_stop(cpu->pool);
     sl_free(context, cpu->pool, (size_t)sl_pool_bytes(context->host.threads), SLUICE_MEM_STATE);
-    sl_windows_close(context);
     sl_lanes_close(context);
     sl_exchange_close(context);
     sl_balance_close(context);

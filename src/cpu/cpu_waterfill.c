@@ -6,8 +6,8 @@
 #include "../backend/bk_exchange.h"
 #include "../core/mutant.h"
 
-/* sl_cpu_of(context)->load: [threads][W] counts of the walk, then [W] loads, [W] tokens, then (dynamic)
- * [living][W + 1] of what every rank said. */
+/* sl_cpu_of(context)->load: [threads][W] counts of the walk, then [W] loads, [W] tokens, then
+ * (dynamic) [living][W + 1] of what every rank said. */
 struct room {
     int64_t *load, *tokens, *said;
 };

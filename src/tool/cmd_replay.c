@@ -7,6 +7,7 @@
 #include "../host/sluice_host.h"
 #include "commands.h"
 #include "replay.h"
+#include "replay_mirror.h"
 #include "tool_file.h"
 #include "tool_models.h"
 #include "tool_options.h"
@@ -45,6 +46,8 @@ static const char help[] =
     "  --threads N          of each rank's context: 0\n"
     "  --seed N             1\n"
     "  --plugin P           a path or a name: cpu\n"
+    "  --standin            of the plugin cuda: on the stand-in for its driver, beside this "
+    "program\n"
     "  --plot FILE.svg      rank x layer load\n"
     "  --json FILE|-        the figures\n";
 
@@ -130,6 +133,7 @@ static int parse(int argc, char **argv, struct sl_replay_options *o, char *err, 
         {.name = "threads", .number = &o->threads, .least = 0, .most = 64},
         {.name = "seed", .number = &seed, .least = 0, .most = INT32_MAX},
         {.name = "plugin", .text = &o->plugin},
+        {.name = "standin", .flag = &o->standin},
         {.name = "plot", .text = &o->plot},
         {.name = "json", .text = &o->json},
     };
@@ -256,6 +260,8 @@ static int replay(const struct sl_replay_options *o, struct sl_replay_verdict *v
     char line[SLUICE_HOST_LINE];
     if ((o->json && sl_tool_writable(o->json, err, n)) ||
         (o->plot && sl_tool_writable(o->plot, err, n)))
+        return -1;
+    if (o->standin && sl_replay_standin(err, n))
         return -1;
     if (sluice_host_load(o->plugin ? o->plugin : NULL, &plugin, line, sizeof line))
         return sl_tool_error(err, n, "%s", line);

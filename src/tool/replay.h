@@ -33,6 +33,7 @@ struct sl_replay_options {
     int32_t objective;  /* SLUICE_BALANCE_* */
     int32_t plan;       /* SLUICE_PLAN_* that makes the second placement, or SL_NO_PLAN */
     int32_t random;     /* a file's tokens at random positions, not one after the other */
+    bool standin;       /* the CUDA plugin runs on tests/standin's driver */
     int32_t no_experts; /* rows are counted, not computed: no outputs, no weights */
     enum sl_replay_route route;
     uint64_t seed;

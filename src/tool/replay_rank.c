@@ -16,8 +16,8 @@ struct tensor {
 static const sluice_dtype F32 = {SLUICE_FLOAT, 32, 1}, I32 = {SLUICE_INT, 32, 1},
                           BF16 = {SLUICE_BFLOAT, 16, 1};
 
-static const sluice_tensor *tensor(struct tensor *at, void *data, sluice_dtype dtype, int64_t rows,
-                                   int64_t columns)
+static const sluice_tensor *host_tensor(struct tensor *at, void *data, sluice_dtype dtype,
+                                        int64_t rows, int64_t columns)
 {
     at->shape[0] = rows;
     at->shape[1] = columns;
@@ -26,6 +26,23 @@ static const sluice_tensor *tensor(struct tensor *at, void *data, sluice_dtype d
                             .ndim = columns ? 2 : 1,
                             .dtype = dtype,
                             .shape = at->shape};
+    return &at->t;
+}
+
+/* The same where the plugin works; what a call writes comes back with `home`. */
+static const sluice_tensor *in(struct sl_world_rank *rank, struct tensor *at, void *data,
+                               sluice_dtype dtype, int64_t rows, int64_t columns)
+{
+    (void)host_tensor(at, data, dtype, rows, columns);
+    sl_mirror_put(&rank->mirror, &at->t, false);
+    return &at->t;
+}
+
+static const sluice_tensor *out(struct sl_world_rank *rank, struct tensor *at, void *data,
+                                sluice_dtype dtype, int64_t rows, int64_t columns)
+{
+    (void)host_tensor(at, data, dtype, rows, columns);
+    sl_mirror_put(&rank->mirror, &at->t, true);
     return &at->t;
 }
 
@@ -40,6 +57,12 @@ bool sl_rank_ok(struct sl_world_rank *rank, const char *what, int32_t layer, slu
     (void)snprintf(rank->error, sizeof rank->error, "rank %d, layer %d, %s: %s", rank->number,
                    layer, what, sl_status_text(text, status));
     return false;
+}
+
+static bool home(struct sl_world_rank *rank, int32_t layer)
+{
+    return sl_rank_ok(rank, "moving tensors between host and device", layer,
+                      sl_mirror_home(&rank->mirror));
 }
 
 int32_t sl_world_slots(const struct sl_world *world)
@@ -89,11 +112,11 @@ static bool change_layer(struct sl_world_rank *rank, int32_t layer)
     int32_t slots = sl_world_slots(world), physical = slots * world->ranks;
     int64_t floats = (int64_t)sl_expert_floats(&shape);
     struct tensor whole;
-    sluice_param param = {.struct_size = sizeof param,
-                          .name = "experts",
-                          .tensor =
-                              tensor(&whole, rank->weights[layer], F32, slots + c->fused, floats),
-                          .role = SLUICE_ROLE_EXPERT};
+    sluice_param param = {
+        .struct_size = sizeof param,
+        .name = "experts",
+        .tensor = host_tensor(&whole, rank->weights[layer], F32, slots + c->fused, floats),
+        .role = SLUICE_ROLE_EXPERT};
     sluice_param *params[] = {&param};
     sluice_weights_args args = {
         .struct_size = sizeof args, .layer = layer, .params = params, .param_count = 1};
@@ -123,21 +146,24 @@ static bool choose(struct sl_world_rank *rank, int32_t layer, const struct slice
     struct tensor logits, bias, gates, ids, weights, shared, zero;
     const struct sl_replay_case *c = s->c;
     int32_t f = c->router.shared, k = c->router.top_k;
-    sluice_topk_args args = {.struct_size = sizeof args,
-                             .layer = layer,
-                             .logits = tensor(&logits, s->in->logits + s->first * c->columns, F32,
-                                              s->tokens, c->columns),
-                             .ids = tensor(&ids, rank->ids, I32, s->tokens, k),
-                             .weights = tensor(&weights, rank->route_weights, F32, s->tokens, k)};
+    sluice_topk_args args = {
+        .struct_size = sizeof args,
+        .layer = layer,
+        .logits =
+            in(rank, &logits, s->in->logits + s->first * c->columns, F32, s->tokens, c->columns),
+        .ids = out(rank, &ids, rank->ids, I32, s->tokens, k),
+        .weights = out(rank, &weights, rank->route_weights, F32, s->tokens, k)};
     if (c->router.bias_use != SLUICE_BIAS_NONE)
-        args.bias = tensor(&bias, c->bias, F32, c->columns, 0);
+        args.bias = in(rank, &bias, c->bias, F32, c->columns, 0);
     if (s->in->shared_logits) {
-        args.shared_logits = tensor(&gates, s->in->shared_logits + s->first * f, F32, s->tokens, f);
-        args.shared_weights = tensor(&shared, rank->shared_weights, F32, s->tokens, f);
+        args.shared_logits =
+            in(rank, &gates, s->in->shared_logits + s->first * f, F32, s->tokens, f);
+        args.shared_weights = out(rank, &shared, rank->shared_weights, F32, s->tokens, f);
     }
     if (c->router.zero_experts)
-        args.zero_weight = tensor(&zero, rank->zero_weight, F32, s->tokens, 0);
-    return sl_rank_ok(rank, "topk", layer, rank->world->api->topk(rank->context, &args));
+        args.zero_weight = out(rank, &zero, rank->zero_weight, F32, s->tokens, 0);
+    return sl_rank_ok(rank, "topk", layer, rank->world->api->topk(rank->context, &args)) &&
+           home(rank, layer);
 }
 
 static bool map_and_record(struct sl_world_rank *rank, int32_t layer, const struct slice *s)
@@ -148,17 +174,19 @@ static bool map_and_record(struct sl_world_rank *rank, int32_t layer, const stru
     sluice_remap_args args = {
         .struct_size = sizeof args,
         .layer = layer,
-        .ids = tensor(&ids, rank->ids, I32, s->tokens, k),
-        .weights = tensor(&weights, rank->route_weights, F32, s->tokens, k),
-        .dispatch_ids = tensor(&slots, rank->slots, I32, s->tokens, s->columns),
-        .dispatch_weights = tensor(&slot_weights, rank->slot_weights, F32, s->tokens, s->columns),
-        .recorder_ids = tensor(&recorder, rank->recorder, I32, s->tokens, k)};
+        .ids = in(rank, &ids, rank->ids, I32, s->tokens, k),
+        .weights = in(rank, &weights, rank->route_weights, F32, s->tokens, k),
+        .dispatch_ids = out(rank, &slots, rank->slots, I32, s->tokens, s->columns),
+        .dispatch_weights =
+            out(rank, &slot_weights, rank->slot_weights, F32, s->tokens, s->columns),
+        .recorder_ids = out(rank, &recorder, rank->recorder, I32, s->tokens, k)};
     if (s->in->shared_logits && s->c->fused)
-        args.shared_weights = tensor(&shared, rank->shared_weights, F32, s->tokens, f);
+        args.shared_weights = in(rank, &shared, rank->shared_weights, F32, s->tokens, f);
     sluice_record_args record = {
         .struct_size = sizeof record, .layer = layer, .recorder_ids = args.recorder_ids};
     return sl_rank_ok(rank, "remap", layer, api->remap(rank->context, &args)) &&
-           sl_rank_ok(rank, "record", layer, api->record(rank->context, &record));
+           sl_rank_ok(rank, "record", layer, api->record(rank->context, &record)) &&
+           home(rank, layer);
 }
 
 static bool route_fused(struct sl_world_rank *rank, int32_t layer, const struct slice *s)
@@ -170,17 +198,19 @@ static bool route_fused(struct sl_world_rank *rank, int32_t layer, const struct 
         .struct_size = sizeof args,
         .layer = layer,
         .logits =
-            tensor(&logits, s->in->logits + s->first * c->columns, F32, s->tokens, c->columns),
-        .dispatch_ids = tensor(&slots, rank->slots, I32, s->tokens, s->columns),
-        .dispatch_weights = tensor(&slot_weights, rank->slot_weights, F32, s->tokens, s->columns)};
+            in(rank, &logits, s->in->logits + s->first * c->columns, F32, s->tokens, c->columns),
+        .dispatch_ids = out(rank, &slots, rank->slots, I32, s->tokens, s->columns),
+        .dispatch_weights =
+            out(rank, &slot_weights, rank->slot_weights, F32, s->tokens, s->columns)};
     if (c->router.bias_use != SLUICE_BIAS_NONE)
-        args.bias = tensor(&bias, c->bias, F32, c->columns, 0);
+        args.bias = in(rank, &bias, c->bias, F32, c->columns, 0);
     if (s->in->shared_logits)
-        args.shared_logits = tensor(&gates, s->in->shared_logits + s->first * c->router.shared, F32,
-                                    s->tokens, c->router.shared);
+        args.shared_logits = in(rank, &gates, s->in->shared_logits + s->first * c->router.shared,
+                                F32, s->tokens, c->router.shared);
     if (c->router.zero_experts)
-        args.zero_weight = tensor(&zero, rank->zero_weight, F32, s->tokens, 0);
-    return sl_rank_ok(rank, "route", layer, route->route(rank->context, &args));
+        args.zero_weight = out(rank, &zero, rank->zero_weight, F32, s->tokens, 0);
+    return sl_rank_ok(rank, "route", layer, route->route(rank->context, &args)) &&
+           home(rank, layer);
 }
 
 static bool route(struct sl_world_rank *rank, int32_t layer, const struct slice *s)
@@ -221,7 +251,7 @@ static bool send(struct sl_world_rank *rank, int32_t layer, const struct slice *
     const struct sl_replay_options *o = s->c->options;
     const sluice_api *api = rank->world->api;
     size_t row_bytes = (size_t)o->hidden * sl_element_bytes(o->bf16);
-    struct tensor ids, weights, payload, out, slot, counts;
+    struct tensor ids, weights, payload, received, slot, counts;
     sluice_dtype dtype = o->bf16 ? BF16 : F32;
     bool fixed = o->fixed && !rank->world->plain;
     sluice_dispatch_args args = {
@@ -229,17 +259,17 @@ static bool send(struct sl_world_rank *rank, int32_t layer, const struct slice *
         .layer = layer,
         .phase = fixed ? SLUICE_DISPATCH_FIXED : SLUICE_DISPATCH_COUNT,
         .handle = handle,
-        .dispatch_ids = tensor(&ids, rank->slots, I32, s->tokens, s->columns),
-        .dispatch_weights = tensor(&weights, rank->slot_weights, F32, s->tokens, s->columns),
+        .dispatch_ids = in(rank, &ids, rank->slots, I32, s->tokens, s->columns),
+        .dispatch_weights = in(rank, &weights, rank->slot_weights, F32, s->tokens, s->columns),
         .row_count = rows,
         .slot_counts =
-            tensor(&counts, rank->slot_rows, I32, sl_world_slots(rank->world) + s->c->fused, 0),
+            out(rank, &counts, rank->slot_rows, I32, sl_world_slots(rank->world) + s->c->fused, 0),
         .multiply = s->c->router.weight_on == SLUICE_WEIGHT_ON_INPUT};
     if (!fixed) {
         if (!sl_rank_ok(rank, "dispatch COUNT", layer, api->dispatch(rank->context, &args)))
             return false;
         if (o->no_experts)
-            return true;
+            return home(rank, layer);
         args.phase = SLUICE_DISPATCH_SEND;
     } else {
         *rows = (int64_t)rank->world->ranks * s->tokens * s->columns;
@@ -249,13 +279,14 @@ static bool send(struct sl_world_rank *rank, int32_t layer, const struct slice *
         return false;
     }
     char *x = (char *)s->c->x + ((size_t)layer * (size_t)s->c->rows + (size_t)s->first) * row_bytes;
-    const sluice_tensor *payloads[] = {tensor(&payload, x, dtype, s->tokens, o->hidden)};
-    const sluice_tensor *outs[] = {tensor(&out, rank->in, dtype, *rows, o->hidden)};
+    const sluice_tensor *payloads[] = {in(rank, &payload, x, dtype, s->tokens, o->hidden)};
+    const sluice_tensor *outs[] = {out(rank, &received, rank->in, dtype, *rows, o->hidden)};
     args.payload_count = 1;
     args.payloads = payloads;
     args.rows = outs;
-    args.row_slot = tensor(&slot, rank->row_slot, I32, *rows, 0);
-    return sl_rank_ok(rank, "dispatch", layer, api->dispatch(rank->context, &args));
+    args.row_slot = out(rank, &slot, rank->row_slot, I32, *rows, 0);
+    return sl_rank_ok(rank, "dispatch", layer, api->dispatch(rank->context, &args)) &&
+           home(rank, layer);
 }
 
 /* What the rank has to do in the step. */
@@ -297,20 +328,21 @@ static bool bring_home(struct sl_world_rank *rank, int32_t layer, const struct s
     const struct sl_replay_options *o = c->options;
     size_t row_bytes = (size_t)o->hidden * sl_element_bytes(o->bf16);
     size_t at = ((size_t)layer * (size_t)c->rows + (size_t)s->first) * row_bytes;
-    struct tensor in, out, x, zero;
+    struct tensor rows_in, brought, x, zero;
     sluice_dtype dtype = o->bf16 ? BF16 : F32;
     sluice_combine_args args = {
         .struct_size = sizeof args,
         .layer = layer,
         .scale = c->router.scale_by == SLUICE_SCALE_BY_ENGINE,
         .handle = handle,
-        .rows = tensor(&in, rank->out, dtype, rows, o->hidden),
-        .out = tensor(&out, (char *)rank->world->out + at, dtype, s->tokens, o->hidden)};
+        .rows = in(rank, &rows_in, rank->out, dtype, rows, o->hidden),
+        .out = out(rank, &brought, (char *)rank->world->out + at, dtype, s->tokens, o->hidden)};
     if (c->router.zero_experts) {
-        args.zero_weight = tensor(&zero, rank->zero_weight, F32, s->tokens, 0);
-        args.x = tensor(&x, (char *)c->x + at, dtype, s->tokens, o->hidden);
+        args.zero_weight = in(rank, &zero, rank->zero_weight, F32, s->tokens, 0);
+        args.x = in(rank, &x, (char *)c->x + at, dtype, s->tokens, o->hidden);
     }
-    return sl_rank_ok(rank, "combine", layer, rank->world->api->combine(rank->context, &args));
+    return sl_rank_ok(rank, "combine", layer, rank->world->api->combine(rank->context, &args)) &&
+           home(rank, layer);
 }
 
 /* What the plain world chose, for the literal sum. */

@@ -4,6 +4,7 @@
 
 #include "../../abi/ext/placement.h"
 #include "replay.h"
+#include "replay_mirror.h"
 
 struct sl_world_rank {
     struct sl_world *world;
@@ -13,6 +14,7 @@ struct sl_world_rank {
     char error[600];
     float **weights; /* [layers] of [L][floats of an expert] */
     int32_t *holds;  /* [L] */
+    struct sl_mirror mirror;
     /* of one layer's call */
     int32_t *ids, *slots, *recorder, *row_slot, *slot_rows;
     float *route_weights, *shared_weights, *zero_weight, *slot_weights;

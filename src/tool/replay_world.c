@@ -72,6 +72,7 @@ static bool open_context(struct sl_world_rank *rank)
     for (int32_t l = 0; l < c->layers; l++)
         layers[l] = &layer;
     sluice_config config = config_of(world, &comm, layers, &transport, &host);
+    config.device = rank->mirror.device;
     char text[512] = "";
     rank->status = world->api->open(&config, &rank->context, text, sizeof text);
     free(layers);
@@ -129,7 +130,9 @@ static void *start(void *argument)
     const struct sl_world *world = rank->world;
     const struct sl_replay_case *c = world->replay;
     int32_t slots = sl_world_slots(world), physical = slots * world->ranks;
-    if (!open_context(rank) || !open_balance(rank) || !open_buffers(rank))
+    if (!sl_rank_ok(rank, "finding a device", 0,
+                    sl_mirror_open(&rank->mirror, world->api, rank->number)) ||
+        !open_context(rank) || !open_balance(rank) || !open_buffers(rank))
         return NULL;
     const sluice_stats_api *stats = world->api->extension(SLUICE_EXT_STATS);
     if (stats)
@@ -327,6 +330,7 @@ void sl_world_close(struct sl_world *world)
 {
     for (int32_t r = 0; world->all && r < world->ranks; r++) {
         struct sl_world_rank *rank = &world->all[r];
+        sl_mirror_close(&rank->mirror);
         world->api->close(rank->context);
         for (int32_t l = 0; rank->weights && l < world->replay->layers; l++)
             free(rank->weights[l]);

@@ -52,6 +52,10 @@ static int take_word(const struct sl_option *option, const char *value, char *er
 
 static int take(const struct sl_option *option, const char *value, char *err, size_t n)
 {
+    if (option->flag) {
+        *option->flag = true;
+        return 0;
+    }
     if (option->text) {
         *option->text = value;
         return 0;
@@ -68,7 +72,8 @@ int sl_options_parse(int argc, char **argv, const struct sl_option *options, int
     char letters[2 * SL_OPTIONS_MOST + 3] = ":h";
     assert(count <= SL_OPTIONS_MOST);
     for (int i = 0; i < count; i++) {
-        names[i + 1] = (struct option){options[i].name, required_argument, NULL, FIRST + i};
+        names[i + 1] = (struct option){
+            options[i].name, options[i].flag ? no_argument : required_argument, NULL, FIRST + i};
         size_t used = strlen(letters);
         if (options[i].letter)
             (void)snprintf(letters + used, sizeof letters - used, "%c:", options[i].letter);

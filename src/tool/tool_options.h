@@ -2,6 +2,7 @@
 #ifndef SL_TOOL_OPTIONS_H
 #define SL_TOOL_OPTIONS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,6 +16,7 @@ struct sl_option_word {
  * the one of text, real and number that is given says which. `letter` is its short form, or 0. */
 struct sl_option {
     const char *name;
+    bool *flag; /* takes no value, and becomes true */
     const char **text;
     double *real;
     int32_t *number;

@@ -23,7 +23,8 @@ struct problem {
     int32_t *map, *start, *copies, *living, *source, *leader, *node;
     uint8_t *alive;
     int64_t *counts;
-    int32_t kind; /* 0: all sources; 1: this rank alone; 2: of no rank */
+    int32_t living_count, own; /* own: this rank's place among the sources */
+    int32_t kind;              /* 0: all sources; 1: this rank alone; 2: of no rank */
 };
 
 static void free_problem(struct problem *p)
@@ -83,14 +84,13 @@ static struct problem draw(int32_t ranks, int32_t slots, int32_t experts, int32_
     bool nodes = false;
     for (int32_t r = 0; r < ranks; r++)
         nodes = nodes || p.leader[r] != p.leader[0];
+    p.living_count = living;
+    p.own = p.kind ? 0 : own;
     p.job = (struct slc_balance){.entries = experts,
                                  .slots = slots,
                                  .ranks = ranks,
                                  .physical = ranks * slots,
-                                 .living_count = living,
-                                 .sources = p.balance.sources,
                                  .rank = p.kind == 2 ? -1 : p.living[own],
-                                 .own = p.kind ? 0 : own,
                                  .alone = p.kind != 0,
                                  .nodes = nodes && p.kind != 2,
                                  .shared = p.balance.shared,
@@ -114,7 +114,7 @@ static struct answer reference(const struct problem *p)
     int64_t *routed = room(physical * 8), *whole = room(physical * 8);
     int32_t copies = p->start[p->balance.experts];
     void *scratch = room(sl_balance_bytes(p->balance.experts, p->balance.ranks, copies));
-    struct sl_quotas quotas = {.first = p->job.own,
+    struct sl_quotas quotas = {.first = p->own,
                                .count = 1,
                                .routed = routed,
                                .shared = a.columns,
@@ -137,7 +137,11 @@ static struct answer of_device(const struct problem *p)
     bool small = bytes <= 40 * 1024 && below(4) > 0;
     job.start = there(p->start, ((size_t)job.entries + 2) * 4);
     job.copies = there(p->copies, (physical + 1) * 4);
-    job.living = there(p->living, w * 4);
+    int32_t *listed = room((w + 1) * 4);
+    listed[0] = p->living_count;
+    memcpy(listed + 1, p->living, w * 4);
+    job.living = there(listed, (w + 1) * 4);
+    free(listed);
     job.leader = there(p->leader, w * 4);
     job.counts =
         (struct sl_ids){there(p->counts, w * ((size_t)job.entries + 1) * 8), job.entries + 1, 1};
@@ -171,7 +175,7 @@ static bool equal(const struct problem *p, const char *what, const int64_t *is, 
                 "not ok: %s[%d] is %lld, must be %lld: W %d N %d E %d F %d level %d objective %d "
                 "sources %d kind %d nodes %d\n",
                 what, i, (long long)is[i], (long long)be[i], p->job.ranks, p->job.slots,
-                p->job.entries, p->job.shared, p->job.level, p->job.objective, p->job.sources,
+                p->job.entries, p->job.shared, p->job.level, p->job.objective, p->balance.sources,
                 p->kind, p->job.nodes);
             return false;
         }
@@ -187,7 +191,7 @@ static bool agrees(const struct problem *p)
                 equal(p, "whole", is.whole, be.whole, copies);
     if (same && columns && p->job.objective == SLUICE_BALANCE_TOKENS)
         same = equal(p, "columns", is.columns, be.columns, p->job.ranks);
-    bool rows = p->counts[(int64_t)p->job.own * (p->job.entries + 1) + p->job.entries] > 0;
+    bool rows = p->counts[(int64_t)p->own * (p->job.entries + 1) + p->job.entries] > 0;
     for (int32_t j = 0;
          j < p->job.shared && same && columns && rows && p->job.objective == SLUICE_BALANCE_EXPERTS;
          j++) {
@@ -224,7 +228,7 @@ static struct problem peer(int32_t ranks, int32_t experts, int32_t more)
     struct problem p;
     for (;;) {
         p = draw(ranks, slots, experts, 200);
-        if (p.kind == 0 && p.job.living_count == ranks && p.job.objective == 0)
+        if (p.kind == 0 && p.living_count == ranks && p.job.objective == 0)
             break;
         free_problem(&p);
     }

@@ -203,6 +203,9 @@ struct CUgraph_st {
 struct CUgraphExec_st {
     std::vector<std::function<void()>> work;
 };
+struct CUevent_st {
+    bool seen;
+};
 struct CUfunc_st {
     const char *name;
     kernel_fn *kernel;
@@ -413,6 +416,33 @@ CALL cuStreamEndCapture(slcu_stream stream, slcu_graph *graph)
     stream->capturing = false;
     *graph = new CUgraph_st{stream->recorded};
     stream->recorded.clear();
+    return SLCU_SUCCESS;
+}
+/* All work has ended, but an event says so at the second look. */
+CALL cuEventCreate(slcu_event *event, unsigned)
+{
+    *event = new CUevent_st{false};
+    return SLCU_SUCCESS;
+}
+CALL cuEventRecord(slcu_event event, slcu_stream)
+{
+    event->seen = false;
+    return SLCU_SUCCESS;
+}
+CALL cuEventQuery(slcu_event event)
+{
+    bool seen = event->seen;
+    event->seen = true;
+    return seen ? SLCU_SUCCESS : SLCU_NOT_READY;
+}
+CALL cuEventSynchronize(slcu_event event)
+{
+    event->seen = true;
+    return SLCU_SUCCESS;
+}
+CALL cuEventDestroy(slcu_event event)
+{
+    delete event;
     return SLCU_SUCCESS;
 }
 CALL cuGraphInstantiateWithFlags(slcu_graph_exec *exec, slcu_graph graph, unsigned long long)

@@ -135,10 +135,14 @@ static int32_t *of_device(const struct fill *f)
         water.width *= 2;
     water.job.rows = f->rows, water.job.io.valid_rows = f->rows;
     water.job.rule.top_k = f->top_k;
-    water.job.map.living_ranks = there(f->living_ranks, (size_t)ranks * 4);
+    int32_t *listed = room((size_t)(ranks + 1) * 4);
+    listed[0] = f->living;
+    memcpy(listed + 1, f->living_ranks, (size_t)ranks * 4);
+    water.job.map.living = there(listed, (size_t)(ranks + 1) * 4);
+    free(listed);
     water.job.map.local = f->shape.local, water.job.map.slots = f->shape.slots;
     water.job.map.shared = f->shape.shared, water.job.map.rank = f->shape.rank;
-    water.job.map.ranks = ranks, water.job.map.living = f->living;
+    water.job.map.ranks = ranks;
     water.job.in_ids = water.job.dispatch_ids = (struct sl_ids){there(f->ids, bytes), columns, 0};
     water.counted = there(NULL, (size_t)(ranks + 1) * 8);
     water.said = water.counted, water.said_rows = 1;
@@ -160,7 +164,7 @@ static int32_t *of_device(const struct fill *f)
         if (left[i] != 0)
             stop("counts are not cleared");
     free(left);
-    drop(water.job.map.living_ranks), drop(water.line), drop(water.rooms), drop(water.plan),
+    drop(water.job.map.living), drop(water.line), drop(water.rooms), drop(water.plan),
         drop(water.finished);
     return back(water.job.dispatch_ids.data, bytes);
 }

@@ -29,8 +29,8 @@ static void fill_variables(const struct ptx_module *ptx)
 static int load(struct CUctx_st *ctx, struct CUmod_st **module, const void *image)
 {
     char why[400], text[460];
-    int error;
-    char *ptx = fatbin_ptx(image, drv_sm(), &error);
+    int error = drv_fails(STANDIN_LOAD);
+    char *ptx = error ? NULL : fatbin_ptx(image, drv_sm(), &error);
     if (!ptx)
         return error;
     struct CUmod_st *m = calloc(1, sizeof *m);

@@ -91,6 +91,8 @@ DRV_API int standin_enqueue(struct CUstream_st *stream, const struct standin_tas
     struct work work = {.kind = WORK_TASK, .task = task, .arg = arg};
     int error = drv_ready(&ctx);
     error = error ? error : drv_fails(STANDIN_LAUNCH);
+    if (!error && stream_of(ctx, stream)->ctx != ctx)
+        error = DRV_INVALID_HANDLE;
     if (!error)
         return stream_submit(stream_of(ctx, stream), &work);
     work_free(&work);

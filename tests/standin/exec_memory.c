@@ -2,6 +2,7 @@
 /* Loads, stores and atomics. Each access is checked: inside a living allocation, aligned, written
  * before it is read. */
 #include "exec.h"
+#include "race_global.h"
 
 #define OUT_OF_BOUNDS 700
 #define MISALIGNED 716
@@ -37,7 +38,7 @@ static bool find_global(struct warp *w, const struct ptx_ins *ins, int lane, uin
     }
     out->data = a->data + (at - a->base);
     out->init = a->init ? a->init + (at - a->base) : NULL;
-    return true;
+    return race_reach(w, ins, lane, ins->cls != PCL_GLOBAL_LOAD, a);
 }
 
 static bool find(struct warp *w, const struct ptx_ins *ins, int lane, uint64_t at, uint32_t bytes,
@@ -182,6 +183,12 @@ static bool all_written(const struct ptx_ins *ins, const uint8_t *init, uint32_t
     return true;
 }
 
+static bool is_global(const struct ptx_ins *ins, const struct place *place)
+{
+    return (place->space == PS_GLOBAL || place->space == PS_GENERIC) &&
+           ins->mod[PK_SPACE] != PS_CONST;
+}
+
 EXEC(load_lanes)
 {
     uint32_t each = (uint32_t)ptx_type_bits(ins->type) / 8, bytes = each * ins->vec;
@@ -202,6 +209,8 @@ EXEC(load_lanes)
         }
         if (place.space == PS_SHARED)
             race_access(w, ins, l, place.offset, bytes, false, false, false);
+        else if (is_global(ins, &place))
+            race_global(w, ins, l, address, bytes, RACE_LOAD, NULL, NULL);
         if (l == __builtin_ctz(mask))
             count_access(w, ins, &place, at, bytes, mask, &w->cta->grid->counters.load_sectors);
         for (int k = 0; k < ins->vec; k++) {
@@ -226,6 +235,16 @@ static bool same_value(const struct warp *w, const struct ptx_ins *ins, int lane
     return true;
 }
 
+static void race_store(struct warp *w, const struct ptx_ins *ins, int lane, uint64_t address,
+                       const struct place *place)
+{
+    uint32_t each = (uint32_t)ptx_type_bits(ins->type) / 8;
+    _Alignas(16) uint8_t value[32];
+    for (int k = 0; k < ins->vec; k++)
+        store(value + (uint32_t)k * each, each, warp_source(w, ins, k)[lane]);
+    race_global(w, ins, lane, address, each * ins->vec, RACE_STORE, value, place->data);
+}
+
 EXEC(store_lanes)
 {
     uint32_t each = (uint32_t)ptx_type_bits(ins->type) / 8, bytes = each * ins->vec;
@@ -242,6 +261,8 @@ EXEC(store_lanes)
         }
         if (place.space == PS_SHARED)
             race_access(w, ins, l, place.offset, bytes, true, false, same_value(w, ins, l, mask));
+        else if (is_global(ins, &place))
+            race_store(w, ins, l, at[l] + (uint64_t)ins->offset, &place);
         if (l == __builtin_ctz(mask))
             count_access(w, ins, &place, at, bytes, mask, &w->cta->grid->counters.store_sectors);
         for (int k = 0; k < ins->vec; k++)
@@ -324,6 +345,12 @@ EXEC(atomic_lanes)
             count_access(w, ins, &place, at, bytes, mask, &w->cta->grid->counters.atomic_sectors);
         result[l] = atomically(ins, place.data, warp_source(w, ins, 0)[l],
                                ins->ns > 1 ? warp_source(w, ins, 1)[l] : 0);
+        /* A comparison that failed has only loaded. */
+        if (is_global(ins, &place))
+            race_global(w, ins, l, at[l] + (uint64_t)ins->offset, bytes,
+                        ins->ns > 1 && result[l] != warp_source(w, ins, 0)[l] ? RACE_LOAD
+                                                                              : RACE_CHANGE,
+                        NULL, NULL);
     }
     if (ins->nd) {
         uint64_t *d = exec_row(w, ins->d[0]);
@@ -333,7 +360,7 @@ EXEC(atomic_lanes)
 
 EXEC(fence)
 {
-    (void)w, (void)ins, (void)mask;
+    race_fence(w, ins, mask);
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "warp.h"
+#include "race_global.h"
 
 #define LAUNCH_FAILED 719
 #define RESIDENT 264
@@ -67,6 +67,7 @@ static void warp_make(struct warp *w, const struct cta *cta)
     w->local_init = get(32 * (size_t)fn->local_bytes);
     w->block_clock = get(cta->nwarps * sizeof *w->block_clock);
     w->lane_clock = get(32 * sizeof *w->lane_clock);
+    w->sync = get(32 * sizeof *w->sync);
 }
 
 static void warp_start(struct warp *w, struct cta *cta, uint32_t index, uint32_t threads)
@@ -90,6 +91,7 @@ static void warp_start(struct warp *w, struct cta *cta, uint32_t index, uint32_t
     memset(w->lane_clock, 0, 32 * sizeof *w->lane_clock);
     for (int l = 0; l < 32; l++)
         w->lane_clock[l][l] = 1;
+    memset(w->sync, 0, 32 * sizeof *w->sync);
     w->poll_pc = -1;
     w->frags[0] = (struct frag){w->lanes, 0, FRAG_RUN, 0, 0};
     w->nfrags = 1;
@@ -148,6 +150,7 @@ static void cta_end(struct cta *cta)
         free(w->local_init);
         free(w->block_clock);
         free(w->lane_clock);
+        free(w->sync);
     }
     free(cta->warps);
     free(cta->shared);
@@ -299,6 +302,7 @@ void grid_run(struct grid *grid)
     uint64_t total = (uint64_t)grid->blocks[0] * grid->blocks[1] * grid->blocks[2], next = 0;
     struct cta *resident[RESIDENT]; /* running ones first, then those to be used again */
     int n = 0, made = 0;
+    grid->races = race_log_make();
     while ((n > 0 || next < total) && !grid->error) {
         bool ended = false;
         if (n < RESIDENT && next < total) {
@@ -320,4 +324,5 @@ void grid_run(struct grid *grid)
     }
     while (made > 0)
         cta_end(resident[--made]);
+    race_log_free(grid->races);
 }

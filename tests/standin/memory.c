@@ -59,7 +59,8 @@ uint64_t mem_alloc(int device, uint64_t bytes)
     }
     memset(data, MEM_POISON_NEW, bytes);
     (void)pthread_rwlock_wrlock(&lock);
-    *alloc = (struct mem_alloc){next_address, bytes, data, init, device, true, true};
+    *alloc =
+        (struct mem_alloc){next_address, bytes, data, init, device, true, true, 0, &alloc->devices};
     next_address += (bytes + GAP + ALIGN - 1) / ALIGN * ALIGN;
     bool good = insert(alloc);
     used[device] += good ? bytes : 0;
@@ -73,7 +74,8 @@ bool mem_add_host(void *data, uint64_t bytes, bool owned)
     if (!alloc)
         return false;
     (void)pthread_rwlock_wrlock(&lock);
-    *alloc = (struct mem_alloc){(uint64_t)(uintptr_t)data, bytes, data, NULL, -1, true, owned};
+    *alloc = (struct mem_alloc){
+        (uint64_t)(uintptr_t)data, bytes, data, NULL, -1, true, owned, 0, &alloc->devices};
     bool good = insert(alloc);
     (void)pthread_rwlock_unlock(&lock);
     return good;

@@ -14,6 +14,8 @@ struct mem_alloc {
     uint8_t *init; /* NULL: all of it counts as written (host memory) */
     int device;    /* -1: the host */
     bool live, owned;
+    uint64_t devices; /* bits: those that did strong accesses */
+    uint64_t *strong; /* the same, for whoever holds a const record */
 };
 
 #define MEM_POISON_NEW 0xA7

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "nccl_comm.h"
 #include "nccl_driver.h"
@@ -248,10 +249,13 @@ ncclResult_t comm_await(ncclComm_t comm)
 
 static ncclResult_t known(ncclComm_t comm)
 {
-    return comm && comm->magic == COMM_MAGIC
-               ? ncclSuccess
-               : nccl_error(ncclInvalidArgument, "comm is %s",
-                            comm ? "no communicator, or one that is destroyed" : "NULL");
+    if (!comm || comm->magic != COMM_MAGIC)
+        return nccl_error(ncclInvalidArgument, "comm is %s",
+                          comm ? "no communicator, or one that is destroyed" : "NULL");
+    if (comm->pid == (int32_t)getpid())
+        return ncclSuccess;
+    driver()->standin_say("NCCL: a child process uses its parent's communicator");
+    return nccl_error(ncclInvalidUsage, "comm is the parent process's");
 }
 
 ncclResult_t comm_ready(ncclComm_t comm)
@@ -289,6 +293,8 @@ ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t *error)
 
 ncclResult_t ncclCommFinalize(ncclComm_t comm)
 {
+    if (!comm)
+        return ncclSuccess;
     ncclResult_t result = comm_ready(comm);
     if (result)
         return result;

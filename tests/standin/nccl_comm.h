@@ -54,6 +54,7 @@ struct ncclComm {
     int32_t split;       /* its number among the parent's */
     struct CUctx_st *ctx;
     int32_t rank, nranks, device;
+    int32_t pid; /* of no use to a child process */
     bool blocking;
     enum comm_stage stage;
     uint32_t async;       /* ncclResult_t: an error that came later than the call that caused it */
@@ -144,7 +145,7 @@ void launch_text(const struct launch *launch, char *text, size_t room);
 /* With the world locked: a lane whose two sides differ; ranks that wait for each other. */
 void report_mismatch(struct world *world, int32_t from, int32_t to, const struct lane *lane);
 void report_deadlock(struct world *world);
-/* Says what each rank is at, once a rank waited for longer than STANDIN_NCCL_TIMEOUT (60 s). */
+/* Says what each rank is at, once a rank waited for longer than STANDIN_NCCL_TIMEOUT (15 s). */
 void report_late(struct world *world, int32_t rank, int64_t ms);
 
 /* Element for element over what came from `parts` ranks, in their order. */

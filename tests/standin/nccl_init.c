@@ -28,20 +28,23 @@ static bool wrong_ctas(int value)
     return value != INT_MIN && value <= 0;
 }
 
-/* An older caller's configuration ends earlier; all that is read here was in the first one. */
+/* An older caller's configuration ends earlier: before 2.17, after `blocking`. */
 ncclResult_t config_read(const ncclConfig_t *config, bool otherwise, bool *blocking)
 {
     *blocking = otherwise;
     if (!config)
         return ncclSuccess;
-    if (config->size < offsetof(ncclConfig_t, netName) || config->magic != STANDIN_NCCL_MAGIC ||
-        config->version < 21400)
+    if (config->size < offsetof(ncclConfig_t, cgaClusterSize) ||
+        config->magic != STANDIN_NCCL_MAGIC || config->version < 21400)
         return nccl_error(ncclInvalidArgument,
                           "config (size %zu, magic %x, version %u) was not begun with "
                           "NCCL_CONFIG_INITIALIZER",
                           config->size, config->magic, config->version);
     if (config->blocking != INT_MIN && config->blocking != 0 && config->blocking != 1)
         return nccl_error(ncclInvalidArgument, "config.blocking is %d", config->blocking);
+    *blocking = config->blocking == INT_MIN ? otherwise : config->blocking != 0;
+    if (config->version < 21700 || config->size < offsetof(ncclConfig_t, netName))
+        return ncclSuccess;
     if (config->cgaClusterSize != INT_MIN && config->cgaClusterSize < 0)
         return nccl_error(ncclInvalidArgument, "config.cgaClusterSize is %d",
                           config->cgaClusterSize);
@@ -49,7 +52,6 @@ ncclResult_t config_read(const ncclConfig_t *config, bool otherwise, bool *block
         (config->maxCTAs != INT_MIN && config->minCTAs > config->maxCTAs))
         return nccl_error(ncclInvalidArgument, "config.minCTAs is %d, maxCTAs %d", config->minCTAs,
                           config->maxCTAs);
-    *blocking = config->blocking == INT_MIN ? otherwise : config->blocking != 0;
     return ncclSuccess;
 }
 
@@ -59,6 +61,7 @@ ncclComm_t comm_new(int32_t nranks, int32_t rank, bool blocking)
     if (!comm)
         return NULL;
     comm->magic = COMM_MAGIC;
+    comm->pid = (int32_t)getpid();
     comm->stage = COMM_JOINING;
     comm->refs = 1;
     comm->nranks = nranks;

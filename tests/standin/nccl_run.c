@@ -23,6 +23,12 @@ static struct lane_side *own_side(const struct transfer *t)
     return t->send ? &t->lane->send : &t->lane->recv;
 }
 
+static bool same(const struct lane_side *a, const struct lane_side *b)
+{
+    return a->kind == b->kind && a->type == b->type && a->op == b->op && a->root == b->root &&
+           a->count == b->count;
+}
+
 static void start(struct run *run, struct transfer *t)
 {
     struct world *world = run->comm->world;
@@ -40,8 +46,7 @@ static void start(struct run *run, struct transfer *t)
     };
     t->number = lane->completed;
     t->started = true;
-    if (lane->send.active && lane->recv.active &&
-        memcmp(&lane->send, &lane->recv, sizeof lane->send) != 0) {
+    if (lane->send.active && lane->recv.active && !same(&lane->send, &lane->recv)) {
         lane->broken = 1;
         report_mismatch(world, from, to, lane);
     }

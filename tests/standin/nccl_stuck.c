@@ -130,11 +130,17 @@ void report_deadlock(struct world *world)
     say(world, &text);
 }
 
+static double number(const char *name, double otherwise)
+{
+    const char *text = getenv(name);
+    return text ? strtod(text, NULL) : otherwise;
+}
+
 void report_late(struct world *world, int32_t rank, int64_t ms)
 {
     struct text text = {.at = 0};
-    const char *seconds = getenv("STANDIN_NCCL_TIMEOUT");
-    if (world->head->reported || (double)ms < (seconds ? strtod(seconds, NULL) : 60.0) * 1000.0)
+    double limit = number("STANDIN_NCCL_TIMEOUT", 15.0) * number("CT_PATIENCE", 1.0);
+    if (world->head->reported || (double)ms < limit * 1000.0)
         return;
     add(&text, "NCCL: rank %d has waited for %lld ms", rank, (long long)ms);
     for (int32_t r = 0; r < world->nranks; r++)

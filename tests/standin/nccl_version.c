@@ -62,7 +62,7 @@ static void allow_writes(ElfW(Sym) * first, size_t count, int protection)
         abort();
 }
 
-/* The table of symbols is as long as the hash table's chain (DT_HASH: mk/standin.mk asks for it). */
+/* The table of symbols is as long as the hash table's chain; mk/standin.mk asks for DT_HASH. */
 __attribute__((constructor)) static void hide(void)
 {
     ElfW(Sym) *symbols = part(DT_SYMTAB);

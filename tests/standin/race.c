@@ -4,7 +4,7 @@
  * votes order nothing. Each warp keeps what it knows of every other warp's clock, each lane of
  * every other lane's; a word remembers its last store and its last two readers. Stores by the lanes
  * of one instruction of one same value are allowed. */
-#include "warp.h"
+#include "race_global.h"
 
 struct stamp {
     uint16_t thread; /* warp * 32 + lane, + 1; 0: none */
@@ -88,10 +88,12 @@ void race_warp_sync(struct warp *warp, uint32_t mask)
             warp->lane_clock[l][j] = most[j] + (uint32_t)(j != l && (mask >> j & 1));
         warp->lane_clock[l][l] = most[l] + 1;
     }
+    race_share(warp, mask);
 }
 
 void race_barrier(struct cta *cta, uint64_t warps)
 {
+    race_share_block(cta, warps);
     for (uint32_t j = 0; j < cta->nwarps; j++) {
         uint32_t most = 0;
         for (uint32_t i = 0; i < cta->nwarps; i++)

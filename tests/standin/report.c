@@ -12,8 +12,8 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static char message[1024];
 static uint64_t violations;
 static struct standin_counters sum;
-static uint64_t fail_in[3];
-static int fail_with[3];
+static uint64_t fail_in[STANDIN_EVENTS], failed;
+static int fail_with[STANDIN_EVENTS];
 static uint64_t budget;
 
 _Static_assert(STANDIN_CLASSES == PCL_COUNT, "standin.h has all classes");
@@ -70,6 +70,7 @@ void standin_add(const struct standin_counters *more)
     sum.bank_conflicts += more->bank_conflicts;
     sum.divergent_branches += more->divergent_branches;
     sum.global_atomics += more->global_atomics;
+    sum.same_value_stores += more->same_value_stores;
     for (int i = 0; i < STANDIN_CLASSES; i++)
         sum.by_class[i] += more->by_class[i];
     (void)pthread_mutex_unlock(&lock);
@@ -96,7 +97,10 @@ DRV_API const char *standin_message(void)
 
 DRV_API uint64_t standin_violations(void)
 {
-    return violations;
+    (void)pthread_mutex_lock(&lock);
+    uint64_t count = violations;
+    (void)pthread_mutex_unlock(&lock);
+    return count;
 }
 
 void standin_clear(void)
@@ -119,9 +123,18 @@ int drv_fails(enum standin_event event)
 {
     (void)pthread_mutex_lock(&lock);
     int error = fail_in[event] == 1 ? fail_with[event] : DRV_OK;
+    failed += error != DRV_OK;
     fail_in[event] -= fail_in[event] > 0;
     (void)pthread_mutex_unlock(&lock);
     return error;
+}
+
+DRV_API uint64_t standin_failed(void)
+{
+    (void)pthread_mutex_lock(&lock);
+    uint64_t count = failed;
+    (void)pthread_mutex_unlock(&lock);
+    return count;
 }
 
 DRV_API void standin_budget(uint64_t instructions)

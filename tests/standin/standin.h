@@ -16,6 +16,8 @@ struct standin_counters {
     uint64_t bank_conflicts; /* further passes of shared accesses, beyond the first */
     uint64_t divergent_branches;
     uint64_t global_atomics; /* lanes */
+    /* Words stored by threads that nothing orders, always with the value that was there. */
+    uint64_t same_value_stores;
     /* int, float, convert, move, compare, branch, global load, global store, shared, local, param,
      * atomic, collect, barrier */
     uint64_t by_class[STANDIN_CLASSES];
@@ -31,9 +33,21 @@ uint64_t standin_violations(void);
 /* Forgets violations and the errors that stuck to contexts. */
 void standin_forgive(void);
 
-/* The n-th (from 1) following allocation, launch or copy fails with `error`; 0: none does. */
-enum standin_event { STANDIN_ALLOC, STANDIN_LAUNCH, STANDIN_COPY };
+/* The n-th (from 1) following allocation, launch (a graph's counts as one), copy or fill, or load
+ * of a module fails with `error`; 0: none does. LATE: the n-th launch, copy or fill is taken, and
+ * fails when its stream gets there: what waits for it, and every call from then on, has the error
+ * until the context is reset, as with the real driver. */
+enum standin_event {
+    STANDIN_ALLOC,
+    STANDIN_LAUNCH,
+    STANDIN_COPY,
+    STANDIN_LOAD,
+    STANDIN_LATE,
+    STANDIN_EVENTS
+};
 void standin_fail(enum standin_event event, uint64_t nth, int error);
+/* How many failures that were ordered have come to pass. */
+uint64_t standin_failed(void);
 
 /* For the NCCL stand-in: work of another library on a stream. run() is called by the stream's
  * worker and may wait there; what it gives sticks to the context. A captured task runs at each

@@ -5,7 +5,7 @@
  *                       else whoever needs it waits until it aborts
  * STANDIN_NCCL_POLLS    how often a communicator that does not block says "in progress" before it
  *                       gives an operation to its stream (1)
- * STANDIN_NCCL_TIMEOUT  seconds after which a wait is reported (60); it goes on
+ * STANDIN_NCCL_TIMEOUT  seconds after which a wait is reported (15), times CT_PATIENCE; it goes on
  * STANDIN_NCCL_VERSION  an older version, which lacks what came later */
 #ifndef STANDIN_NCCL_H
 #define STANDIN_NCCL_H

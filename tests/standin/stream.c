@@ -163,6 +163,8 @@ int stream_submit(struct CUstream_st *stream, struct work *work)
         work_free(work);
     } else {
         struct op *op = new_op();
+        if (work->kind != WORK_HOST)
+            work->error = drv_fails(STANDIN_LATE);
         op->works = get(NULL, sizeof *work);
         op->works[0] = *work;
         op->count = 1;
@@ -177,8 +179,11 @@ int stream_submit_list(struct CUstream_st *stream, const struct work *works, int
     struct op *op = new_op();
     op->works = get(NULL, (size_t)count * sizeof *works);
     op->count = count;
-    for (int32_t i = 0; i < count; i++)
+    for (int32_t i = 0; i < count; i++) {
         op->works[i] = work_copy(&works[i]);
+        if (works[i].kind != WORK_HOST)
+            op->works[i].error = drv_fails(STANDIN_LATE);
+    }
     (void)pthread_mutex_lock(&lock);
     enqueue(stream, op);
     (void)pthread_mutex_unlock(&lock);

@@ -22,6 +22,8 @@ struct frag {
 enum run_result { RUN_BLOCKED, RUN_YIELD, RUN_DONE, RUN_FAULT };
 
 struct cell; /* what the race check knows of a word of shared memory */
+struct lane_sync;
+struct race_log;
 
 struct warp {
     struct cta *cta;
@@ -40,6 +42,7 @@ struct warp {
     const struct mem_alloc *cache;
     uint32_t *block_clock;      /* [warps]: what this warp knows of the others */
     uint32_t (*lane_clock)[32]; /* [lane][other]: likewise within the warp */
+    struct lane_sync *sync;     /* [32]: race_global.h */
 };
 
 struct barrier {
@@ -69,7 +72,8 @@ struct grid {
     int device;
     uint64_t budget; /* warp instructions left to the launch */
     struct standin_counters counters;
-    int error; /* CUresult of the first fault, 0 without */
+    struct race_log *races; /* of global memory */
+    int error;              /* CUresult of the first fault, 0 without */
 };
 
 /* Runs a grid to its end; its error tells how. */

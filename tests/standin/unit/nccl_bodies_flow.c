@@ -182,6 +182,7 @@ void body_wrong_calls(struct member *m)
                ncclInvalidArgument);
     TEAM_TRUE(m, strstr(f->ncclGetLastError(NULL), "magic 1") != NULL);
     TEAM_GIVES(m, f->ncclCommCount(NULL, &version), ncclInvalidArgument);
+    TEAM_OK(m, f->ncclCommFinalize(NULL));
     TEAM_GIVES(m, f->ncclGroupEnd(), ncclInvalidUsage);
     TEAM_OK(m, f->ncclGetVersion(&version));
     TEAM_GIVES(m, version, STANDIN_NCCL_VERSION);
@@ -220,4 +221,41 @@ void body_wrong_group(struct member *m)
     team_expect(m, at, &one, 4, "a call after errors");
     TEAM_OK(m, f->cuMemFree_v2(at));
     TEAM_OK(m, f->cuMemFree_v2(from));
+}
+
+/* A stream of the next device's context. */
+void body_other_stream(struct member *m)
+{
+    const struct team_functions *f = m->f;
+    int device = (m->rank + 1) % m->nranks;
+    struct CUctx_st *ctx;
+    struct CUstream_st *stream;
+    drv_address at = team_upload(m, &m->rank, 4);
+    void *data = team_device(at);
+    TEAM_OK(m, f->cuDevicePrimaryCtxRetain(&ctx, device));
+    TEAM_OK(m, f->cuCtxPushCurrent_v2(ctx));
+    TEAM_OK(m, f->cuStreamCreate(&stream, 1));
+    /* The communicator's context counts, not the current one. */
+    TEAM_OK(m, f->ncclAllReduce(data, data, 1, ncclInt32, ncclSum, m->comm, m->stream));
+    TEAM_GIVES(m, f->ncclAllReduce(data, data, 1, ncclInt32, ncclSum, m->comm, stream),
+               ncclUnhandledCudaError);
+    TEAM_OK(m, f->cuStreamDestroy_v2(stream));
+    TEAM_OK(m, f->cuCtxPopCurrent_v2(NULL));
+    TEAM_OK(m, f->cuDevicePrimaryCtxRelease_v2(device));
+    TEAM_OK(m, f->cuStreamSynchronize(m->stream));
+    TEAM_OK(m, f->cuMemFree_v2(at));
+}
+
+/* A configuration as 2.14 had it, of which only `blocking` counts. */
+void body_old_config(struct member *m)
+{
+    ncclConfig_t config = {
+        .size = 24, .magic = STANDIN_NCCL_MAGIC, .version = 21400, .blocking = 2};
+    TEAM_GIVES(m, m->f->ncclCommInitRankConfig(&m->comm, m->nranks, m->id, m->rank, &config),
+               ncclInvalidArgument);
+    config.blocking = 0;
+    config.minCTAs = config.maxCTAs = -1;
+    TEAM_GIVES(m, m->f->ncclCommInitRankConfig(&m->comm, m->nranks, m->id, m->rank, &config),
+               ncclInProgress);
+    TEAM_OK(m, team_settle(m));
 }

@@ -123,3 +123,23 @@ void body_wrong_address(struct member *m)
     }
     TEAM_OK(m, f->cuMemFree_v2(at));
 }
+
+/* Two communicators on one stream, in an order that differs by rank: nothing in one of them shows
+ * it, but it lasts. */
+void body_two_orders(struct member *m)
+{
+    const struct team_functions *f = m->f;
+    ncclComm_t second;
+    drv_address at = team_upload(m, &m->rank, 4);
+    void *data = team_device(at);
+    TEAM_OK(m, f->ncclCommSplit(m->comm, 0, m->rank, &second, NULL));
+    ncclComm_t first = m->rank ? second : m->comm, then = m->rank ? m->comm : second;
+    TEAM_OK(m, f->ncclAllReduce(data, data, 1, ncclInt32, ncclSum, first, m->stream));
+    TEAM_OK(m, f->ncclAllReduce(data, data, 1, ncclInt32, ncclSum, then, m->stream));
+    team_pause(m);
+    TEAM_OK(m, f->ncclCommAbort(first));
+    TEAM_OK(m, f->ncclCommAbort(then));
+    m->comm = NULL;
+    TEAM_OK(m, f->cuStreamSynchronize(m->stream));
+    TEAM_OK(m, f->cuMemFree_v2(at));
+}

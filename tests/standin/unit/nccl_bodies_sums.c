@@ -2,6 +2,7 @@
 /* Collectives and exchanges against plain computations. */
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "nccl_team.h"
 
@@ -195,4 +196,118 @@ void body_exchange(struct member *m)
         TEAM_OK(m, m->f->cuMemFree_v2(to));
         free(mine);
     }
+}
+
+static uint32_t draw(uint32_t seed, uint32_t step, uint32_t who)
+{
+    uint32_t x = seed * 2654435761U + step * 40503U + who * 9176U + 1;
+    for (int i = 0; i < 3; i++) {
+        x ^= x << 13;
+        x ^= x >> 17;
+        x ^= x << 5;
+    }
+    return x;
+}
+
+static void doze(void *arg)
+{
+    const struct timespec pause = {0, 300000};
+    (void)arg;
+    (void)nanosleep(&pause, NULL);
+}
+
+#define STORM_STEPS 40
+
+struct step {
+    drv_address from, to;
+    uint8_t *want;
+    uint64_t bytes;
+};
+
+/* One of four operations, the same at all ranks. */
+static ncclResult_t storm_call(struct member *m, struct step *s, uint32_t drawn, ncclComm_t comm,
+                               struct CUstream_st *stream)
+{
+    uint64_t n = (uint64_t)m->nranks, count = drawn % 3000 + 1;
+    int shift = (int)(drawn / 3000 % n), kind = (int)(drawn / 3000 % 4);
+    int next = (m->rank + shift) % m->nranks, last = (m->rank + m->nranks - shift) % m->nranks;
+    uint8_t *mine = values(ncclInt32, m->rank, 0, n * count);
+    s->from = team_upload(m, mine, n * count * 4);
+    s->to = team_upload(m, NULL, count * 4);
+    s->bytes = count * 4;
+    free(mine);
+    void *from = team_device(s->from), *to = team_device(s->to);
+    if (kind == 0) {
+        s->want = combined(m, ncclInt32, ncclMax, 0, count);
+        return m->f->ncclAllReduce(from, to, count, ncclInt32, ncclMax, comm, stream);
+    }
+    if (kind == 1) {
+        s->want = combined(m, ncclInt32, ncclSum, (uint64_t)m->rank * count, count);
+        return m->f->ncclReduceScatter(from, to, count, ncclInt32, ncclSum, comm, stream);
+    }
+    if (kind == 2) {
+        s->want = values(ncclInt32, shift, 0, count);
+        return m->f->ncclBroadcast(from, to, count, ncclInt32, shift, comm, stream);
+    }
+    s->want = values(ncclInt32, last, 0, count);
+    ncclResult_t result = m->f->ncclGroupStart();
+    result = result ? result : m->f->ncclSend(from, count, ncclInt32, next, comm, stream);
+    result = result ? result : m->f->ncclRecv(to, count, ncclInt32, last, comm, stream);
+    return result ? result : m->f->ncclGroupEnd();
+}
+
+/* Drawn operations on two communicators and two streams, with pauses that differ by rank. */
+void body_storm(struct member *m)
+{
+    static const uint32_t seed = 7;
+    struct step steps[STORM_STEPS] = {{0}};
+    struct CUstream_st *streams[2] = {m->stream, NULL};
+    ncclComm_t comms[2] = {m->comm, NULL};
+    TEAM_OK(m, m->f->cuStreamCreate(&streams[1], 1));
+    TEAM_OK(m, m->f->ncclCommSplit(m->comm, 0, m->rank, &comms[1], NULL));
+    for (uint32_t k = 0; k < STORM_STEPS; k++) {
+        uint32_t drawn = draw(seed, k, 0);
+        struct CUstream_st *stream = streams[drawn >> 30 & 1];
+        if (draw(seed, k, (uint32_t)m->rank + 1) % 3 == 0)
+            TEAM_OK(m, m->f->cuLaunchHostFunc(stream, doze, NULL));
+        TEAM_OK(m, storm_call(m, &steps[k], drawn, comms[drawn >> 31], stream));
+    }
+    TEAM_OK(m, m->f->cuStreamSynchronize(streams[1]));
+    for (int k = 0; k < STORM_STEPS; k++) {
+        team_expect(m, steps[k].to, steps[k].want, steps[k].bytes, "a drawn operation");
+        TEAM_OK(m, m->f->cuMemFree_v2(steps[k].from));
+        TEAM_OK(m, m->f->cuMemFree_v2(steps[k].to));
+        free(steps[k].want);
+    }
+    TEAM_OK(m, m->f->ncclCommDestroy(comms[1]));
+    TEAM_OK(m, m->f->cuStreamDestroy_v2(streams[1]));
+}
+
+static void expect_written(struct member *m, drv_address at, int first, int second)
+{
+    uint8_t *data, *init;
+    TEAM_OK(m, m->f->cuStreamSynchronize(m->stream));
+    TEAM_OK(m, m->f->standin_memory(at, 8, m->rank, "test", &data, &init));
+    for (int b = 0; b < 8; b++)
+        TEAM_GIVES(m, init[b], b < 4 ? first : second);
+}
+
+/* What was never written is sent as such: a kernel that reads it there is found out there. Of a sum
+ * all parts must be written. Here rank 0 wrote one of two numbers, the others both. */
+void body_unwritten(struct member *m)
+{
+    const int32_t both[2] = {1, 2};
+    drv_address from = team_upload(m, NULL, 8), to = team_upload(m, NULL, 8);
+    TEAM_OK(m, m->f->cuMemcpyHtoD_v2(from, both, m->rank ? 8 : 4));
+    TEAM_OK(m, m->f->ncclBroadcast(team_device(from), team_device(to), 2, ncclInt32, 0, m->comm,
+                                   m->stream));
+    expect_written(m, to, 1, 0);
+    TEAM_OK(m, m->f->ncclBroadcast(team_device(from), team_device(to), 2, ncclInt32, 1, m->comm,
+                                   m->stream));
+    expect_written(m, to, 1, 1);
+    TEAM_OK(m, m->f->ncclAllReduce(team_device(from), team_device(to), 2, ncclInt32, ncclSum,
+                                   m->comm, m->stream));
+    expect_written(m, to, 1, 0);
+    TEAM_OK(m, m->f->cuMemFree_v2(from));
+    TEAM_OK(m, m->f->cuMemFree_v2(to));
 }

@@ -72,11 +72,19 @@ ncclResult_t team_begin_without_blocking(struct member *m)
     return m->f->ncclCommInitRankConfig(&m->comm, m->nranks, m->id, m->rank, &config);
 }
 
+/* Threads see a report that is awaited; another process's they do not. */
+void team_pause(const struct member *m)
+{
+    const struct timespec pause = {0, 5000000};
+    int most = m->awaits_report ? 4000 : 10;
+    for (int i = 0; i < most && !(m->awaits_report && m->f->standin_violations()); i++)
+        (void)nanosleep(&pause, NULL);
+}
+
 static void *abort_soon(void *arg)
 {
-    const struct timespec pause = {0, 50000000};
     const struct member *m = arg;
-    (void)nanosleep(&pause, NULL);
+    team_pause(m);
     return m->f->ncclCommAbort(m->comm) ? arg : NULL;
 }
 

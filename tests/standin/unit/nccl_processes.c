@@ -83,7 +83,9 @@ const char *team_processes(const char *body, int nranks)
     const char *words = "";
     for (int r = 0; r < nranks; r++) {
         collect(&children[r], r, texts[r]);
-        words = words[0] ? words : texts[r];
+        /* One that failed says why; those that waited for it are killed. */
+        bool better = !words[0] || strstr(words, "ended with");
+        words = texts[r][0] && better ? texts[r] : words;
     }
     return words;
 }

@@ -34,6 +34,7 @@ static void open_both(void)
             fill(cuda, "standin_violations", &functions.standin_violations) &&
             fill(nccl, "standin_nccl_fault", &functions.standin_nccl_fault) &&
             fill(nccl, "standin_nccl_forgive", &functions.standin_nccl_forgive) &&
+            fill(cuda, "standin_memory", &functions.standin_memory) &&
             fill(cuda, "standin_forgive", &functions.standin_forgive) && functions.cuInit(0) == 0;
 }
 
@@ -107,7 +108,7 @@ static void *run(void *arg)
     return NULL;
 }
 
-const char *team_threads(const char *name, int nranks)
+static const char *run_threads(const char *name, int nranks, bool awaits_report)
 {
     static struct thread threads[TEAM_MOST];
     ncclUniqueId id;
@@ -116,8 +117,9 @@ const char *team_threads(const char *name, int nranks)
     if (!f || !body || f->ncclGetUniqueId(&id))
         return "no functions, no such body, or no id";
     for (int r = 0; r < nranks; r++) {
-        threads[r] =
-            (struct thread){.member = {.rank = r, .nranks = nranks, .id = id}, .body = body};
+        threads[r] = (struct thread){
+            .member = {.rank = r, .nranks = nranks, .id = id, .awaits_report = awaits_report},
+            .body = body};
         if (pthread_create(&threads[r].thread, NULL, run, &threads[r]) != 0)
             abort();
     }
@@ -127,4 +129,14 @@ const char *team_threads(const char *name, int nranks)
         words = threads[r].member.error[0] ? threads[r].member.error : words;
     }
     return words;
+}
+
+const char *team_threads(const char *body, int nranks)
+{
+    return run_threads(body, nranks, false);
+}
+
+const char *team_threads_reported(const char *body, int nranks)
+{
+    return run_threads(body, nranks, true);
 }

@@ -19,6 +19,8 @@ struct team_functions {
     const char *(*standin_message)(void);
     uint64_t (*standin_violations)(void);
     void (*standin_forgive)(void);
+    int (*standin_memory)(uint64_t address, uint64_t bytes, int device, const char *what,
+                          uint8_t **data, uint8_t **init);
     NCCL_FUNCTIONS(TEAM_NCCL)
     int (*standin_nccl_fault)(enum standin_nccl_fault fault, int rank, uint64_t nth, int64_t value);
     void (*standin_nccl_forgive)(void);
@@ -31,6 +33,7 @@ struct member {
     ncclComm_t comm; /* made before the body begins, and destroyed after it where it is left */
     struct CUstream_st *stream;
     struct CUctx_st *ctx;
+    bool awaits_report; /* an abort comes when something was reported */
     char error[TEAM_TEXT];
 };
 
@@ -47,6 +50,10 @@ extern const struct team_entry team_bodies[];
 #define TEAM_BODIES(F)                                                                             \
     F(collectives, false)                                                                          \
     F(exchange, false)                                                                             \
+    F(storm, false)                                                                                \
+    F(other_stream, false)                                                                         \
+    F(unwritten, false)                                                                            \
+    F(old_config, true)                                                                            \
     F(non_blocking, true)                                                                          \
     F(split, false)                                                                                \
     F(registration, false)                                                                         \
@@ -60,6 +67,7 @@ extern const struct team_entry team_bodies[];
     F(other_count, false)                                                                          \
     F(other_class, false)                                                                          \
     F(leaves, false)                                                                               \
+    F(two_orders, false)                                                                           \
     F(lost, false)                                                                                 \
     F(wrong_address, false)                                                                        \
     F(fault_data, false)                                                                           \
@@ -84,6 +92,8 @@ const struct team_entry *team_find(const char *name);
 
 /* The words of the first rank with a failed check, "" without; valid until the next call. */
 const char *team_threads(const char *body, int nranks);
+/* The same, where each abort waits for a report. */
+const char *team_threads_reported(const char *body, int nranks);
 const char *team_processes(const char *body, int nranks);
 
 __attribute__((format(printf, 2, 3))) void team_fail(struct member *m, const char *format, ...);
@@ -98,7 +108,9 @@ void team_expect(struct member *m, drv_address at, const void *want, uint64_t by
 ncclResult_t team_begin_without_blocking(struct member *m);
 /* Asks until what was asked of the communicator is no longer in progress. */
 ncclResult_t team_settle(struct member *m);
-/* Waits for the stream while another thread aborts the communicator, 50 ms from now. */
+/* 50 ms, or until something is reported. */
+void team_pause(const struct member *m);
+/* Waits for the stream while another thread aborts the communicator after that pause. */
 void team_abort_beside(struct member *m);
 /* The same while it finalizes; what that gave. */
 ncclResult_t team_finalize_beside(struct member *m);

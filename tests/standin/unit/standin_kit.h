@@ -15,6 +15,7 @@ struct kit {
     uint64_t (*standin_violations)(void);
     void (*standin_forgive)(void);
     void (*standin_fail)(enum standin_event event, uint64_t nth, int error);
+    uint64_t (*standin_failed)(void);
     void (*standin_budget)(uint64_t instructions);
 };
 #undef KIT_MEMBER

@@ -147,6 +147,39 @@ CT(standin_driver, failures, "The n-th allocation, copy or launch fails on order
     ct_eq_i64(k->cuMemFree_v2(second), 0);
 }
 
+CT(standin_driver, late_failures, "A launch that fails late is taken, and its error sticks")
+{
+    int values[64] = {0};
+    const struct kit *k = kit_open();
+    ct_true(k != NULL);
+    struct CUmod_st *module = kit_load("basics");
+    struct CUfunc_st *reverse = kit_function(module, "reverse");
+    struct CUstream_st *s;
+    drv_address a = kit_upload(values, sizeof values), b;
+    void *params[] = {&a};
+    uint64_t before = k->standin_failed();
+    atomic_store(&gate, 0);
+    ct_eq_i64(k->cuStreamCreate(&s, 1), 0);
+    ct_eq_i64(k->cuLaunchHostFunc(s, hold, NULL), 0);
+    k->standin_fail(STANDIN_LATE, 2, 719);
+    ct_eq_i64(k->cuLaunchKernel(reverse, 1, 1, 1, 64, 1, 1, 256, s, params, NULL), 0);
+    ct_eq_i64(k->cuLaunchKernel(reverse, 1, 1, 1, 64, 1, 1, 256, s, params, NULL), 0);
+    ct_eq_u64(k->standin_failed(), before + 1);
+    ct_eq_i64(k->cuStreamQuery(s), 600);
+    atomic_store(&gate, 1);
+    ct_eq_i64(k->cuStreamSynchronize(s), 719);
+    ct_eq_i64(k->cuMemAlloc_v2(&b, 16), 719);
+    ct_eq_i64(k->cuLaunchKernel(reverse, 1, 1, 1, 64, 1, 1, 256, s, params, NULL), 719);
+    ct_eq_i64(k->cuStreamQuery(s), 719);
+    k->standin_forgive();
+    ct_eq_i64(k->cuStreamDestroy_v2(s), 0);
+    k->standin_fail(STANDIN_LOAD, 1, 209);
+    struct CUmod_st *other;
+    ct_eq_i64(k->cuModuleLoadData(&other, ".version 9.0\n.target sm_90\n"), 209);
+    ct_eq_i64(k->cuMemFree_v2(a), 0);
+    ct_eq_i64(k->cuModuleUnload(module), 0);
+}
+
 CT(standin_driver, dead_memory, "Memory is poisoned at birth; freed memory is not copied")
 {
     unsigned char bytes[16];

@@ -1,0 +1,467 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Two plugins, one on a device: do dispatch and combine give the same bits? Ranks are threads;
+ * random scenes over every option, with ids that are no slots, slots twice in a token, capacities
+ * that are too small, NaN, infinities and subnormals.
+ *     cuda_moves CPU.so DEVICE.so SCENES [SEED] */
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../abi/ext/device.h"
+#include "../../src/comm/comm_threads.h"
+
+enum { MOST_RANKS = 8, MOST_TOKENS = 48, MOST_BUFFERS = 24, PAYLOADS = 3, CPU = 0, THERE = 1 };
+
+static uint64_t mix(uint64_t z)
+{
+    z += 0x9E3779B97F4A7C15U; /* splitmix64 */
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9U;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EBU;
+    return z ^ (z >> 31);
+}
+
+static uint64_t next(uint64_t *state)
+{
+    return mix((*state)++ * 0x632BE59BD9B4E019U);
+}
+
+static int32_t below(uint64_t *state, int32_t n)
+{
+    return (int32_t)(next(state) % (uint64_t)n);
+}
+
+static bool chance(uint64_t *state, int32_t percent)
+{
+    return below(state, 100) < percent;
+}
+
+static const sluice_dtype F32 = {SLUICE_FLOAT, 32, 1}, F16 = {SLUICE_FLOAT, 16, 1},
+                          BF16 = {SLUICE_BFLOAT, 16, 1}, I32 = {SLUICE_INT, 32, 1},
+                          I64 = {SLUICE_INT, 64, 1}, U8 = {SLUICE_UINT, 8, 1};
+
+/* ------------------------------------------------------------------------------------- scenes */
+
+struct scene {
+    uint64_t seed;
+    int32_t ranks, slots, shared, top_k, columns, width, payloads, align, order;
+    sluice_dtype type;
+    bool fixed, strided, gaps, wide, on_input, multiply, zero, scaled, part, outside, twice;
+    int64_t capacity_pair, capacity_rows, capacity_slot, capacity_back;
+};
+
+static struct scene draw_scene(uint64_t seed)
+{
+    static const int32_t RANKS[] = {1, 1, 2, 2, 3, 4, 4, 8}, ALIGNS[] = {1, 1, 4, 16};
+    uint64_t s = mix(seed);
+    struct scene c = {.seed = seed, .ranks = RANKS[below(&s, 8)], .slots = 1 + below(&s, 6)};
+    c.shared = below(&s, 3);
+    c.top_k = 1 + below(&s, c.slots * c.ranks < 8 ? c.slots * c.ranks : 8);
+    c.columns = c.top_k + c.shared - (chance(&s, 20) && c.top_k > 1);
+    c.width = 1 + below(&s, 70);
+    c.payloads = 1 + below(&s, PAYLOADS);
+    c.fixed = chance(&s, 50);
+    c.strided = c.fixed && chance(&s, 30);
+    c.align = c.strided ? 1 : ALIGNS[below(&s, 4)];
+    c.order = chance(&s, 40) ? SLUICE_COMBINE_PER_RANK : SLUICE_COMBINE_EXACT;
+    c.type = chance(&s, 40) ? F32 : chance(&s, 50) ? F16 : BF16;
+    c.gaps = chance(&s, 30);
+    c.wide = chance(&s, 30);
+    c.on_input = chance(&s, 20);
+    c.multiply = c.on_input && chance(&s, 70);
+    c.zero = chance(&s, 30);
+    c.scaled = chance(&s, 30);
+    c.part = chance(&s, 30);
+    c.outside = chance(&s, 20);
+    c.twice = chance(&s, 25);
+    if (c.fixed && chance(&s, 50)) {
+        c.capacity_pair = chance(&s, 40) ? 1 + below(&s, 20) : 0;
+        c.capacity_rows = chance(&s, 40) ? 1 + below(&s, 60) : 0;
+        c.capacity_slot = chance(&s, 40) ? 1 + below(&s, 20) : 0;
+        c.capacity_back = chance(&s, 40) ? 1 + below(&s, 30) : 0;
+    }
+    return c;
+}
+
+/* ------------------------------------------------------------------------------- one rank's run */
+
+struct side {
+    const sluice_api *api;
+    const sluice_device_api *memory;
+    sluice_device device;
+};
+
+static struct side sides[2];
+
+struct buffer {
+    sluice_tensor t;
+    int64_t shape[2], strides[2];
+    size_t bytes;
+    unsigned char *host;
+};
+
+struct run {
+    const struct scene *scene;
+    const struct side *side;
+    sluice_device device;
+    int32_t rank, used;
+    sluice_comm comm;
+    struct buffer buffers[MOST_BUFFERS];
+    int64_t rows;
+    sluice_status status[4]; /* open, count, send or fixed, combine */
+    char text[512];
+};
+
+static struct buffer *make(struct run *run, sluice_dtype type, int64_t rows, int64_t columns)
+{
+    struct buffer *b = &run->buffers[run->used++];
+    int64_t stride = (columns ? columns : 1) + (run->scene->gaps && columns ? 3 : 0);
+    b->shape[0] = rows;
+    b->shape[1] = columns;
+    b->strides[0] = stride;
+    b->strides[1] = 1;
+    b->bytes = (size_t)(rows * stride) * type.bits / 8;
+    b->host = calloc(1, b->bytes + 1);
+    b->t = (sluice_tensor){.device = run->device,
+                           .ndim = columns ? 2 : 1,
+                           .dtype = type,
+                           .shape = b->shape,
+                           .strides = b->strides};
+    if (run->side->memory->alloc(run->device, b->bytes + 1, &b->t.data))
+        exit(3);
+    return b;
+}
+
+/* Bytes that depend on the place alone; floats among them are of all sorts. */
+static void fill(struct run *run, struct buffer *b, uint64_t salt)
+{
+    uint64_t s = mix(salt) + (uint64_t)run->rank * 7919;
+    bool wild = chance(&s, 30), f32 = b->t.dtype.bits == 32 && b->t.dtype.code == SLUICE_FLOAT;
+    size_t size = b->t.dtype.bits / 8;
+    for (size_t i = 0; i + size <= b->bytes; i += size) {
+        uint32_t bits = (uint32_t)next(&s);
+        float f = (float)((double)bits * 0x1p-31 - 1);
+        if (f32 && !wild)
+            memcpy(b->host + i, &f, sizeof f);
+        else if (size == 2 && !wild)
+            bits = (bits & 0x8FFF) | 0x3000, memcpy(b->host + i, &bits, 2);
+        else
+            for (size_t k = 0; k < size; k++)
+                b->host[i + k] = (unsigned char)(bits >> (k % 4 * 8));
+    }
+}
+
+static void push(struct run *run)
+{
+    for (int32_t i = 0; i < run->used; i++)
+        if (run->buffers[i].bytes)
+            (void)run->side->memory->copy(run->device, run->buffers[i].t.data, run->buffers[i].host,
+                                          run->buffers[i].bytes, NULL);
+    (void)run->side->memory->wait(run->device, NULL);
+}
+
+static void pull(struct run *run)
+{
+    for (int32_t i = 0; i < run->used; i++)
+        if (run->buffers[i].bytes)
+            (void)run->side->memory->copy(run->device, run->buffers[i].host, run->buffers[i].t.data,
+                                          run->buffers[i].bytes, NULL);
+    (void)run->side->memory->wait(run->device, NULL);
+}
+
+static void put_id(struct buffer *b, int64_t at, int64_t id)
+{
+    int32_t narrow = (int32_t)id;
+    if (b->t.dtype.bits == 64)
+        memcpy(b->host + at * 8, &id, 8);
+    else
+        memcpy(b->host + at * 4, &narrow, 4);
+}
+
+static void draw_ids(const struct scene *c, int32_t rank, struct buffer *ids)
+{
+    uint64_t s = mix(c->seed * 31 + (uint64_t)rank);
+    int64_t slots = (int64_t)c->ranks * (c->slots + c->shared);
+    int32_t hot = chance(&s, 20) ? below(&s, (int32_t)slots) : -1;
+    for (int64_t t = 0; t < ids->shape[0]; t++) {
+        int64_t row[16];
+        for (int32_t k = 0; k < c->columns; k++) {
+            int64_t id = hot >= 0 && chance(&s, 60) ? hot : below(&s, (int32_t)slots);
+            for (int32_t i = 0; i < k; i++)
+                if (row[i] == id && !c->twice)
+                    id = -1;
+            if (chance(&s, 15))
+                id = -1;
+            if (c->outside && chance(&s, 10))
+                id = chance(&s, 50) ? slots + below(&s, 9) : -2 - below(&s, 9);
+            row[k] = id;
+            put_id(ids, t * ids->strides[0] + k, id);
+        }
+    }
+}
+
+static sluice_context *open_one(struct run *run, int64_t *fixed_rows)
+{
+    const struct scene *c = run->scene;
+    const sluice_router router = {.struct_size = sizeof router,
+                                  .experts = c->slots * c->ranks,
+                                  .top_k = c->top_k,
+                                  .shared = c->shared,
+                                  .scale = 2.5F,
+                                  .scale_by = c->scaled ? SLUICE_SCALE_BY_ENGINE : 0,
+                                  .weight_on = c->on_input};
+    const sluice_layer layer = {.struct_size = sizeof layer, .router = &router};
+    const sluice_layer *layers[1] = {&layer};
+    const sluice_transport transport = {.struct_size = sizeof transport,
+                                        .max_tokens = MOST_TOKENS,
+                                        .fixed_tokens = MOST_TOKENS,
+                                        .payload_row_bytes = 1024,
+                                        .max_payloads = PAYLOADS,
+                                        .capacity_pair = c->capacity_pair,
+                                        .capacity_rows = c->capacity_rows,
+                                        .capacity_slot = c->capacity_slot,
+                                        .capacity_back = c->capacity_back,
+                                        .row_layout = c->strided,
+                                        .row_align = c->align,
+                                        .combine_order = c->order};
+    sluice_needs needs = {.struct_size = sizeof needs};
+    const sluice_config config = {.struct_size = sizeof config,
+                                  .comm = c->ranks > 1 ? &run->comm : NULL,
+                                  .layers = layers,
+                                  .transport = &transport,
+                                  .needs = &needs,
+                                  .device = run->device,
+                                  .layer_count = 1,
+                                  .uses = c->fixed ? SLUICE_USE_FIXED : SLUICE_USE_EXACT,
+                                  .timeout_ns = 20000000000};
+    sluice_context *context = NULL;
+    run->status[0] = run->side->api->open(&config, &context, run->text, sizeof run->text);
+    *fixed_rows = needs.fixed_rows;
+    return context;
+}
+
+static sluice_status said(struct run *run, sluice_context *context, sluice_status status)
+{
+    if (status)
+        (void)run->side->api->last_error(context, run->text, sizeof run->text);
+    return status;
+}
+
+static void trip(struct run *run, sluice_context *context, int64_t fixed_rows)
+{
+    const struct scene *c = run->scene;
+    const sluice_api *api = run->side->api;
+    uint64_t s = mix(c->seed + 1000003 * (uint64_t)(run->rank + 1));
+    int64_t tokens = chance(&s, 15) ? 0 : below(&s, MOST_TOKENS + 1);
+    int32_t local = c->slots + c->shared;
+    sluice_dtype ids_type = c->wide ? I64 : I32;
+    struct buffer *ids = make(run, ids_type, tokens, c->columns);
+    struct buffer *weights = make(run, F32, tokens, c->columns);
+    struct buffer *counts = make(run, ids_type, local, 0);
+    struct buffer *starts = make(run, ids_type, local + 1, 0);
+    struct buffer *zero = make(run, F32, tokens, 0), *out = make(run, c->type, tokens, c->width);
+    struct buffer *valid = make(run, ids_type, 1, 0);
+    struct buffer *payloads[PAYLOADS], *rows[PAYLOADS];
+    const sluice_tensor *payload_t[PAYLOADS], *row_t[PAYLOADS];
+    static const int32_t WIDTHS[PAYLOADS] = {0, 7, 2};
+    const sluice_dtype types[PAYLOADS] = {c->type, U8, I64};
+    draw_ids(c, run->rank, ids);
+    fill(run, weights, c->seed + 1);
+    fill(run, zero, c->seed + 2);
+    fill(run, out, c->seed + 3);
+    put_id(valid, 0, tokens - (tokens > 3 ? below(&s, 3) : 0));
+    for (int32_t i = 0; i < c->payloads; i++) {
+        payloads[i] = make(run, types[i], tokens, i == 0 ? c->width : WIDTHS[i]);
+        fill(run, payloads[i], c->seed + 10 + (uint64_t)i);
+        payload_t[i] = &payloads[i]->t;
+    }
+    sluice_handle handle;
+    run->rows = fixed_rows;
+    sluice_dispatch_args args = {.struct_size = sizeof args,
+                                 .phase = SLUICE_DISPATCH_COUNT,
+                                 .handle = &handle,
+                                 .payload_count = c->payloads,
+                                 .payloads = payload_t,
+                                 .dispatch_ids = &ids->t,
+                                 .dispatch_weights = &weights->t,
+                                 .num_valid = c->part ? &valid->t : NULL,
+                                 .slot_counts = &counts->t,
+                                 .slot_starts = &starts->t,
+                                 .row_count = &run->rows,
+                                 .multiply = c->multiply};
+    push(run);
+    if (!c->fixed)
+        run->status[1] = said(run, context, api->dispatch(context, &args));
+    pull(run);
+    if (run->status[1])
+        return;
+    for (int32_t i = 0; i < c->payloads; i++) {
+        rows[i] = make(run, types[i], run->rows, payloads[i]->shape[1]);
+        fill(run, rows[i], c->seed + 20 + (uint64_t)i);
+        row_t[i] = &rows[i]->t;
+    }
+    struct buffer *row_slot = make(run, ids_type, run->rows, 0);
+    struct buffer *row_weight = make(run, F32, run->rows, 0);
+    struct buffer *results = make(run, c->type, run->rows, c->width);
+    fill(run, row_slot, c->seed + 30);
+    fill(run, row_weight, c->seed + 31);
+    fill(run, results, c->seed + 32);
+    args.phase = c->fixed ? SLUICE_DISPATCH_FIXED : SLUICE_DISPATCH_SEND;
+    args.rows = row_t;
+    args.row_slot = &row_slot->t;
+    args.row_weight = &row_weight->t;
+    push(run);
+    run->status[2] = said(run, context, api->dispatch(context, &args));
+    pull(run);
+    const sluice_combine_args back = {.struct_size = sizeof back,
+                                      .scale = c->scaled,
+                                      .handle = &handle,
+                                      .rows = &results->t,
+                                      .zero_weight = c->zero ? &zero->t : NULL,
+                                      .x = c->zero ? payload_t[0] : NULL,
+                                      .out = &out->t};
+    run->status[3] = said(run, context, api->combine(context, &back));
+    pull(run);
+}
+
+static void *run_rank(void *data)
+{
+    struct run *run = data;
+    int64_t fixed_rows = 0;
+    sluice_context *context = open_one(run, &fixed_rows);
+    if (!context)
+        return NULL;
+    trip(run, context, fixed_rows);
+    run->side->api->close(context);
+    return NULL;
+}
+
+/* ---------------------------------------------------------------------------------- comparison */
+
+static struct run runs[2][MOST_RANKS];
+
+static void run_side(const struct scene *scene, int32_t which)
+{
+    pthread_t threads[MOST_RANKS];
+    sluice_comm_threads *group = sluice_comm_threads_create(scene->ranks, NULL);
+    for (int32_t r = 0; r < scene->ranks; r++) {
+        struct run *run = &runs[which][r];
+        memset(run, 0, sizeof *run);
+        run->scene = scene;
+        run->side = &sides[which];
+        run->rank = r;
+        run->device = sides[which].device;
+        run->device.id += which == THERE ? r : 0;
+        sluice_comm_threads_get(group, r, &run->comm);
+        if (pthread_create(&threads[r], NULL, run_rank, run))
+            exit(3);
+    }
+    for (int32_t r = 0; r < scene->ranks; r++)
+        pthread_join(threads[r], NULL);
+    sluice_comm_threads_destroy(group);
+}
+
+/* OVERFLOW comes a call later from a device. */
+static bool good(sluice_status status)
+{
+    return status == SLUICE_OK || status == SLUICE_OVERFLOW;
+}
+
+static bool same(const struct scene *scene)
+{
+    bool equal = true;
+    for (int32_t r = 0; r < scene->ranks; r++) {
+        const struct run *a = &runs[CPU][r], *b = &runs[THERE][r];
+        for (int32_t i = 0; i < 4; i++)
+            if (!good(a->status[i]) || !good(b->status[i])) {
+                printf("not ok: scene %llu, rank %d, step %d: status %d here, %d there: %s %s\n",
+                       (unsigned long long)scene->seed, r, i, a->status[i], b->status[i], a->text,
+                       b->text);
+                return false;
+            }
+        if (a->rows != b->rows || a->used != b->used) {
+            printf("not ok: scene %llu, rank %d of %d: %lld rows here, %lld there\n",
+                   (unsigned long long)scene->seed, r, scene->ranks, (long long)a->rows,
+                   (long long)b->rows);
+            return false;
+        }
+        for (int32_t i = 0; i < a->used && a->used == b->used; i++)
+            if (memcmp(a->buffers[i].host, b->buffers[i].host, a->buffers[i].bytes) != 0) {
+                size_t at = 0;
+                while (a->buffers[i].host[at] == b->buffers[i].host[at])
+                    at++;
+                printf("not ok: scene %llu, rank %d of %d, tensor %d, byte %zu of %zu\n",
+                       (unsigned long long)scene->seed, r, scene->ranks, i, at,
+                       a->buffers[i].bytes);
+                equal = false;
+            }
+    }
+    return equal;
+}
+
+static void release(void)
+{
+    for (int32_t s = 0; s < 2; s++)
+        for (int32_t r = 0; r < MOST_RANKS; r++) {
+            for (int32_t i = 0; i < runs[s][r].used; i++) {
+                free(runs[s][r].buffers[i].host);
+                sides[s].memory->free(runs[s][r].device, runs[s][r].buffers[i].t.data);
+            }
+            runs[s][r].used = 0;
+        }
+}
+
+static int32_t load(struct side *side, const char *path)
+{
+    void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    const sluice_api *(*get)(uint32_t);
+    if (!library) {
+        printf("%s\n0 passed, 1 failed\n", dlerror());
+        exit(1);
+    }
+    void *found = dlsym(library, SLUICE_ENTRY);
+    memcpy(&get, &found, sizeof found);
+    side->api = get(SLUICE_ABI_MAJOR);
+    side->memory = side->api->extension(SLUICE_EXT_DEVICE);
+    int32_t count = 0;
+    char text[256] = "";
+    if (side->memory->count(&count, &side->device, text, sizeof text) || count == 0) {
+        printf("%s: %s\n0 passed, 1 failed\n", path, text);
+        exit(1);
+    }
+    return count;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 4) {
+        (void)fprintf(stderr, "usage: cuda_moves CPU.so DEVICE.so SCENES [SEED]\n");
+        return 2;
+    }
+    (void)load(&sides[CPU], argv[1]);
+    int32_t devices = load(&sides[THERE], argv[2]);
+    uint64_t first = argc > 4 ? strtoull(argv[4], NULL, 10) : 1;
+    uint64_t count = strtoull(argv[3], NULL, 10);
+    int passed = 0, failed = 0, skipped = 0;
+    for (uint64_t seed = first; seed < first + count; seed++) {
+        const struct scene scene = draw_scene(seed);
+        if (scene.ranks > devices) {
+            skipped++;
+            continue;
+        }
+        run_side(&scene, CPU);
+        run_side(&scene, THERE);
+        if (same(&scene))
+            passed++;
+        else
+            failed++;
+        release();
+    }
+    printf("%d passed, %d failed", passed, failed);
+    if (skipped)
+        printf(", %d skipped", skipped);
+    printf("\n");
+    return failed > 0;
+}

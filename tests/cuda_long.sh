@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# The CUDA backend at length, on the stand-in: the PTX of the other architectures, many rows beside
+# the CPU's, many schedules of failures. ROWS, SCHEDULES, SEED.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+build=${BUILD:-build}
+lib=$build/libsluice_cuda.so
+passed=0 failed=0 skipped=0
+# add NAME LINE: a closing line's numbers.
+add() {
+    if [[ $2 =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed(,\ ([0-9]+)\ skipped)?$ ]]; then
+        passed=$((passed + BASH_REMATCH[1])) failed=$((failed + BASH_REMATCH[2]))
+        skipped=$((skipped + ${BASH_REMATCH[4]:-0}))
+        echo "$1: $2"
+    else
+        failed=$((failed + 1))
+        echo "not ok: $1 has no closing line: $2"
+    fi
+}
+make="make --no-print-directory -s BUILD=$build"
+$make -j2 lib cuda standin "$build/sluice-conform" "$build/cuda_differs" "$build/cuda_faults" || exit 1
+if [ ! -f "$lib" ]; then
+    echo "no nvcc: $lib is not built"
+    echo "0 passed, 0 failed, 1 skipped"
+    exit 0
+fi
+export LD_LIBRARY_PATH=$build/standin STANDIN_LOG=$build/log/cuda-long-reports.log
+mkdir -p "$build/log"
+rm -f "$STANDIN_LOG"
+for sm in 80 100 120; do
+    log=$build/log/cuda-conform-sm_$sm.log
+    STANDIN_SM=$sm timeout 1200 "$build/sluice-conform" "$lib" >"$log" 2>&1
+    grep '^FAIL' "$log"
+    add "conformance, sm_$sm" "$(tail -n 1 "$log")"
+    out=$(STANDIN_SM=$sm timeout 1200 "$build/cuda_differs" "$build/libsluice_cpu.so" "$lib" 3000 2>&1)
+    grep -E '^not ok' <<<"$out"
+    add "beside the CPU, sm_$sm" "$(tail -n 1 <<<"$out")"
+done
+out=$(timeout 7000 "$build/cuda_differs" "$build/libsluice_cpu.so" "$lib" "${ROWS:-1000000}" 2>&1)
+grep -E '^not ok' <<<"$out"
+add "beside the CPU, ${ROWS:-1000000} rows" "$(tail -n 1 <<<"$out")"
+if [ -s "$STANDIN_LOG" ]; then
+    failed=$((failed + 1))
+    echo "not ok: the stand-in reports: $(head -n 3 "$STANDIN_LOG")"
+else
+    passed=$((passed + 1))
+fi
+out=$(timeout 3000 "$build/cuda_faults" "$lib" "${SCHEDULES:-1000}" "${SEED:-1}" 2>&1)
+grep -A1 -E '^not ok' <<<"$out"
+add "${SCHEDULES:-1000} schedules of failures" "$(tail -n 1 <<<"$out")"
+if [ $skipped -gt 0 ]; then
+    echo "$passed passed, $failed failed, $skipped skipped"
+else
+    echo "$passed passed, $failed failed"
+fi
+[ $failed = 0 ]
