@@ -92,6 +92,9 @@ for driver in hostgpu standin; do
     out=$(timeout 300 "$build/balance_solves" 400 1 peer 2>&1)
     grep '^not ok' <<<"$out"
     add "$(tail -n 1 <<<"$out")"
+    out=$(timeout 300 "$build/water_places" 200 1 peer 2>&1)
+    grep '^not ok' <<<"$out"
+    add "$(tail -n 1 <<<"$out")"
     out=$(timeout 300 "$build/balance_differs" "$build/libsluice_cpu.so" "$lib" 60 2>&1)
     grep '^not ok' <<<"$out"
     add "$(tail -n 1 <<<"$out")"

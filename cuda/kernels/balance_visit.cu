@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * visited_only under TOKENS: of the ranks that a row visits the one with the most room, the lowest
  * of several, serves its next shared column; where none has room it stays at home. Each row sees
- * what the rows before have left, so one warp goes over all rows, its lanes over a row's choices. */
+ * what the rows before have left, so one warp goes over all rows, its lanes over a row's choices.
+ */
 #include "warp_map.cuh"
 #include "warp_tile.cuh"
 
