@@ -161,6 +161,7 @@ bench: lib tool
 	@if python3 -c 'import torch' 2>/dev/null; then python3 tests/bench_torch.py $(BUILD)/bench.json; \
 	else echo 'torch is not installed: not compared'; fi
 	@BUILD='$(BUILD)' bash tests/callgrind.sh
+	@$(MAKE) --no-print-directory -s bench-cuda
 lint:
 	@BUILD='$(BUILD)' bash tests/lint.sh
 abi-baseline: lib
@@ -187,6 +188,9 @@ help:
 	@echo 'make fuzz          each fuzzer for FUZZ_SECONDS (20); fuzz-replay: only the corpus'
 	@echo 'make bench         ratios measured side by side'
 	@echo 'make cuda          the CUDA backend, where there is nvcc; tests/cuda.sh runs it without a GPU'
+	@echo 'make cuda-wheels   nvcc from PyPI into $(BUILD)/cuda, where there is none'
+	@echo 'make test-gpu      the CUDA backend on this machine'"'"'s GPU'
+	@echo 'make bench-cuda    what its kernels execute, and what ptxas makes of them (part of bench)'
 	@echo 'make install       into $$(DESTDIR)$$(PREFIX); PREFIX=$(PREFIX)'
 	@echo 'make lint format   check the style; put it right'
 	@echo 'make abi-baseline  renew abi/baseline after a change that was meant'

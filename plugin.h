@@ -171,11 +171,11 @@ SLUICE_ASSERT_ENDS_WITH(sluice_host, reserved);
 /* ---------------------------------------------------------------------------- communicator */
 
 /* Who and where this rank is, and, if the plugin is to move bytes, how. An engine that keeps its
- * own transport leaves all callbacks NULL. EXACT, FIXED and BALANCE_NOW need all_gather and
- * all_to_all. SUMMED_LOAD needs isend, irecv, poll, cancel and resume. Elsewhere, without cancel
- * quiesce cannot end a wait, and without resume `set` needs a new comm. For ranks as threads or
- * over MPI, comm_threads.h and comm_mpi.h of src/comm fill this in. One comm serves one context,
- * and must outlive it or the `set` of sluice.ranks/1 that replaces it.
+ * own transport leaves all callbacks NULL. EXACT, FIXED, BALANCE_NOW and SUMMED_LOAD
+ * need all_gather and all_to_all, SUMMED_LOAD isend, irecv, poll, cancel and resume too. Elsewhere,
+ * without cancel quiesce cannot end a wait, and without resume `set` needs a new comm. For ranks as
+ * threads or over MPI, comm_threads.h and comm_mpi.h of src/comm fill this in. One comm serves one
+ * context, and must outlive it or the `set` of sluice.ranks/1 that replaces it.
  *
  * Callbacks return SLUICE_OK, PEER_LOST, CANCELLED or MISMATCH (a message of an unexpected length);
  * isend and irecv also NO_MEMORY; any other status is taken as a failure of the exchange.

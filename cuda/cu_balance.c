@@ -287,8 +287,8 @@ static sluice_status add(sluice_context *context, int32_t layer, const struct sl
     slcu_result error = slc_gpu_enter(&slc_of(context)->gpu);
     if (error)
         return slc_judge(context, "cuCtxPushCurrent", error);
-    error = slc_start(&slc_of(context)->gpu, SLC_BALANCE_ADD, 1, SLC_BALANCE_THREADS / SLC_WARP, 0,
-                      &step, stream);
+    error = slc_start(&slc_of(context)->gpu, SLC_K_balance_add, 1, SLC_BALANCE_THREADS / SLC_WARP,
+                      0, &step, stream);
     slc_gpu_leave(&slc_of(context)->gpu);
     return slc_judge(context, "adding counts", error);
 }

@@ -8,8 +8,8 @@
 #include "cu_walk.h"
 #include "kernels/balance_job.h"
 
-/* Dynamic shared memory that a block may have without asking for more. */
-enum { MOST_SHARED = 48 * 1024, COUNT_WARPS = 8, PLACE_WARPS = 4 };
+/* Of a block. */
+enum { COUNT_WARPS = 8, PLACE_WARPS = 4 };
 
 static struct slc_balance problem_of(const sluice_context *context, const struct slc_job *job)
 {
@@ -80,7 +80,7 @@ static slcu_result launch_tiles(const sluice_context *context, enum slc_kernel k
                                 int32_t warps, struct slc_balance_pass *pass, void *stream)
 {
     size_t bytes = pass->balance.by_copy ? 0 : (size_t)pass->balance.entries * sizeof(int32_t);
-    while (warps > 1 && (size_t)warps * bytes > MOST_SHARED)
+    while (warps > 1 && (size_t)warps * bytes > SLC_MOST_SHARED)
         warps--;
     int32_t blocks = (pass->call.tile_count + warps - 1) / warps;
     return slc_start(&slc_of(context)->gpu, kernel, blocks > 0 ? blocks : 1, warps,
@@ -95,7 +95,7 @@ static slcu_result count(const sluice_context *context, struct slc_balance_pass 
             slc_address(pass->call.own), 0, ((size_t)pass->balance.entries + 1) * sizeof(int32_t),
             stream);
     if (!error)
-        error = launch_tiles(context, SLC_BALANCE_COUNT, COUNT_WARPS, pass, stream);
+        error = launch_tiles(context, SLC_K_balance_count, COUNT_WARPS, pass, stream);
     return error;
 }
 
@@ -103,7 +103,7 @@ static slcu_result solve(const sluice_context *context, struct slc_balance_pass 
 {
     int64_t bytes =
         slc_balance_bytes(pass->balance.entries, pass->balance.ranks, pass->balance.physical);
-    return slc_start(&slc_of(context)->gpu, SLC_BALANCE_SOLVE, 1, SLC_BALANCE_THREADS / SLC_WARP,
+    return slc_start(&slc_of(context)->gpu, SLC_K_balance_solve, 1, SLC_BALANCE_THREADS / SLC_WARP,
                      pass->balance.scratch ? 0 : (size_t)bytes, pass, stream);
 }
 
@@ -113,11 +113,11 @@ static slcu_result place(const sluice_context *context, struct slc_balance_pass 
     bool dispatched = pass->job.dispatch_ids.data != NULL;
     if (pass->call.tile_count == 0 || (balance->by_copy && !dispatched))
         return SLCU_SUCCESS;
-    slcu_result error = launch_tiles(context, SLC_BALANCE_PLACE, PLACE_WARPS, pass, stream);
+    slcu_result error = launch_tiles(context, SLC_K_balance_place, PLACE_WARPS, pass, stream);
     bool visits = balance->level && balance->shared > 0 && pass->call.visited_only && dispatched &&
                   balance->objective == SLUICE_BALANCE_TOKENS;
     if (!error && visits)
-        error = slc_start(&slc_of(context)->gpu, SLC_BALANCE_VISIT, 1, 1,
+        error = slc_start(&slc_of(context)->gpu, SLC_K_balance_visit, 1, 1,
                           (size_t)balance->ranks * sizeof(int32_t), pass, stream);
     return error;
 }
@@ -180,7 +180,7 @@ static sluice_status begin(const struct sl_call *call, struct slc_job *job, bool
     sluice_context *context = call->context;
     bool by_copy = context->copy_policy != SLUICE_COPY_BALANCED;
     if (by_copy) {
-        sluice_status status = slc_launch(context, job, route ? SLC_ROUTE : SLC_REMAP, stream);
+        sluice_status status = slc_launch(context, job, route ? SLC_K_route : SLC_K_remap, stream);
         job->in_ids = call->dispatch_ids.wanted ? job->dispatch_ids : job->recorder_ids;
         job->counters = NULL;
         return status;
@@ -192,7 +192,7 @@ static sluice_status begin(const struct sl_call *call, struct slc_job *job, bool
     topk.map.calls = NULL;
     aim_topk(&topk, job);
     read_topk(job, &topk);
-    return slc_launch(context, &topk, SLC_TOPK, stream);
+    return slc_launch(context, &topk, SLC_K_topk, stream);
 }
 
 static sluice_status check_call(const struct sl_call *call, int32_t layer, bool route, void *stream)

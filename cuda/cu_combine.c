@@ -58,7 +58,7 @@ static sluice_status run_rounds(const struct sl_combine *call, struct slc_move *
                                 struct round *round)
 {
     sluice_context *context = call->context;
-    enum slc_kernel kernel = job->per_rank ? SLC_GIVE_SUMS : SLC_GIVE_ROWS;
+    enum slc_kernel kernel = job->per_rank ? SLC_K_give_sums : SLC_K_give_rows;
     int64_t units = job->peers * job->received_stride;
     job->slices = slc_slices(units, (int64_t)call->row_bytes);
     for (bool goes_on = true; goes_on; round->first += round->most) {
@@ -125,7 +125,7 @@ static sluice_status combine(const struct sl_combine *call)
     }
     job.slices = slc_slices(job.tokens, (int64_t)call->row_bytes);
     int64_t units = job.peers > 1 && job.tokens == 0 ? 1 : job.tokens;
-    slcu_result error = slc_move_launch(context, &job, SLC_ADD_ROWS, units, call->args->stream);
+    slcu_result error = slc_move_launch(context, &job, SLC_K_add_rows, units, call->args->stream);
     if (!error && job.peers > 1 && !job.fixed)
         tally(call, &job, round.to);
     status = slc_judge(context, "adding results", error);

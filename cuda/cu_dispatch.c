@@ -115,7 +115,7 @@ slcu_result slc_enqueue_padding(const struct sl_dispatch *call, const struct slc
     bool pads = t->row_layout == SLUICE_ROWS_GROUPED && t->row_align > 1;
     if (pads && rows > units)
         units = rows;
-    return slc_move_launch(call->context, job, SLC_PAD_ROWS, units, call->args->stream);
+    return slc_move_launch(call->context, job, SLC_K_pad_rows, units, call->args->stream);
 }
 
 /* ----------------------------------------------------------------------------------- the call */

@@ -5,6 +5,7 @@
 
 #include "../plugin.h"
 #include "cu_types.h"
+#include "kernels/kernel_list.h"
 
 /* The driver's entry points, opened once for the process; NULL with the reason in `text` where
  * there is no driver, it lacks one, or cuInit fails. [any thread] */
@@ -13,37 +14,14 @@ const struct slcu_driver *slc_driver(char *text, size_t text_size);
 /* The name of an error; never NULL. */
 const char *slc_error_name(const struct slcu_driver *driver, slcu_result error);
 
-enum slc_kernel {
-    SLC_TOPK,
-    SLC_REMAP,
-    SLC_RECORD,
-    SLC_ROUTE,
-    SLC_SLOTS,
-    SLC_TOPK_WIDE,
-    SLC_ROUTE_WIDE,
-    SLC_LAY_OUT,
-    SLC_LAY_ROWS,
-    SLC_PACK,
-    SLC_UNPACK,
-    SLC_PAD_ROWS,
-    SLC_GIVE_ROWS,
-    SLC_GIVE_SUMS,
-    SLC_ADD_ROWS,
-    SLC_BALANCE_COUNT,
-    SLC_BALANCE_SOLVE,
-    SLC_BALANCE_PLACE,
-    SLC_BALANCE_VISIT,
-    SLC_BALANCE_ADD,
-    SLC_WATER_COUNT,
-    SLC_WATER_SET,
-    SLC_WATER_PLACE,
-    SLC_KERNELS
-};
+/* Bytes of shared memory that a block may have on every device without asking for more. */
+enum { SLC_MOST_SHARED = 48 * 1024 };
 
 /* A device in use: its primary context, retained, and the kernels loaded into it. */
 struct slc_gpu {
     const struct slcu_driver *driver;
     slcu_device device;
+    int32_t processors; /* multiprocessors, at least 1 */
     slcu_context context;
     slcu_module module;
     slcu_function kernel[SLC_KERNELS];

@@ -26,7 +26,7 @@ static slcu_result enqueue_layout(const struct sl_dispatch *call, const struct s
 {
     const struct slcu_driver *driver = slc_of(call->context)->gpu.driver;
     void *stream = call->args->stream;
-    slcu_result error = slc_move_launch(call->context, job, SLC_LAY_OUT, call->tokens, stream);
+    slcu_result error = slc_move_launch(call->context, job, SLC_K_lay_out, call->tokens, stream);
     return error ? error
                  : driver->MemcpyDtoHAsync(slc_lane_of(call)->totals, slc_address(job->totals),
                                            (size_t)job->keys * sizeof(int32_t), stream);
@@ -84,7 +84,8 @@ static slcu_result enqueue_rows(const struct sl_dispatch *call, const struct slc
     slcu_result error =
         driver->MemcpyHtoDAsync(slc_address(slc_lane_of(call)->counts_there),
                                 slc_lane_of(call)->counts, bytes, call->args->stream);
-    return error ? error : slc_move_launch(call->context, job, SLC_LAY_ROWS, 1, call->args->stream);
+    return error ? error
+                 : slc_move_launch(call->context, job, SLC_K_lay_rows, 1, call->args->stream);
 }
 
 sluice_status slc_dispatch_count(struct sl_dispatch *call)
@@ -166,7 +167,7 @@ static sluice_status run_round(const struct sl_dispatch *call, struct round *rou
     job.first = round->first;
     job.most = round->most;
     int64_t units = call->tokens ? call->tokens : 1; /* the exchange is numbered */
-    slcu_result error = slc_move_launch(call->context, &job, SLC_PACK, units, stream);
+    slcu_result error = slc_move_launch(call->context, &job, SLC_K_pack, units, stream);
     sluice_status status = slc_judge(call->context, "packing tokens", error);
     if (status || (status = slc_move_group(call->context, round, message, stream)))
         return status;
@@ -175,7 +176,7 @@ static sluice_status run_round(const struct sl_dispatch *call, struct round *rou
     error =
         round->first == 0 ? slc_enqueue_padding(call, &job, call->lane->rows.total) : SLCU_SUCCESS;
     if (!error)
-        error = slc_move_launch(call->context, &job, SLC_UNPACK,
+        error = slc_move_launch(call->context, &job, SLC_K_unpack,
                                 units + (from > 0 ? job.peers * from : 0), stream);
     return slc_judge(call->context, "unpacking rows", error);
 }

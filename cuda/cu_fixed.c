@@ -62,17 +62,17 @@ static sluice_status run(const struct sl_dispatch *call, struct slc_move *job)
     sluice_context *context = call->context;
     void *stream = call->args->stream;
     int64_t records = job->peers > 1 ? job->peers * job->capacity_pair : 0;
-    slcu_result error = slc_move_launch(context, job, SLC_LAY_OUT, job->tokens, stream);
+    slcu_result error = slc_move_launch(context, job, SLC_K_lay_out, job->tokens, stream);
     if (!error)
-        error = slc_move_launch(context, job, SLC_PACK, job->tokens ? job->tokens : 1, stream);
+        error = slc_move_launch(context, job, SLC_K_pack, job->tokens ? job->tokens : 1, stream);
     sluice_status status = slc_judge(context, "packing tokens", error);
     if (status || (status = slc_move_group(context, job, message, stream)))
         return status;
-    error = slc_move_launch(context, job, SLC_LAY_ROWS, 1, stream);
+    error = slc_move_launch(context, job, SLC_K_lay_rows, 1, stream);
     if (!error)
         error = slc_enqueue_padding(call, job, call->lane->rows.total);
     if (!error)
-        error = slc_move_launch(context, job, SLC_UNPACK, job->tokens + records, stream);
+        error = slc_move_launch(context, job, SLC_K_unpack, job->tokens + records, stream);
     return slc_judge(context, "unpacking rows", error);
 }
 

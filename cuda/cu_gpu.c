@@ -7,12 +7,10 @@
 extern const unsigned char slc_fatbin[]; /* cu_fatbin.S */
 
 static const char *const NAMES[SLC_KERNELS] = {
-    "slc_topk",          "slc_remap",         "slc_record",        "slc_route",
-    "slc_slots",         "slc_topk_wide",     "slc_route_wide",    "slc_lay_out",
-    "slc_lay_rows",      "slc_pack",          "slc_unpack",        "slc_pad_rows",
-    "slc_give_rows",     "slc_give_sums",     "slc_add_rows",      "slc_balance_count",
-    "slc_balance_solve", "slc_balance_place", "slc_balance_visit", "slc_balance_add",
-    "slc_water_count",   "slc_water_set",     "slc_water_place"};
+#define NAME(name_, job_) "slc_" #name_,
+    SLC_KERNEL_LIST(NAME)
+#undef NAME
+};
 
 static sluice_status refuse(const struct slc_gpu *gpu, const char *what, slcu_result error,
                             char *text, size_t text_size)
@@ -24,7 +22,7 @@ static sluice_status refuse(const struct slc_gpu *gpu, const char *what, slcu_re
 
 static sluice_status find_device(struct slc_gpu *gpu, int32_t ordinal, char *text, size_t text_size)
 {
-    int count = 0, major = 0, minor = 0;
+    int count = 0, major = 0, minor = 0, processors = 0;
     slcu_result error = gpu->driver->DeviceGetCount(&count);
     if (error)
         return refuse(gpu, "cuDeviceGetCount", error, text, text_size);
@@ -38,8 +36,12 @@ static sluice_status find_device(struct slc_gpu *gpu, int32_t ordinal, char *tex
         error = gpu->driver->DeviceGetAttribute(&major, SLCU_COMPUTE_CAPABILITY_MAJOR, gpu->device);
     if (!error)
         error = gpu->driver->DeviceGetAttribute(&minor, SLCU_COMPUTE_CAPABILITY_MINOR, gpu->device);
+    if (!error)
+        error =
+            gpu->driver->DeviceGetAttribute(&processors, SLCU_MULTIPROCESSOR_COUNT, gpu->device);
     if (error)
         return refuse(gpu, "cuDeviceGet", error, text, text_size);
+    gpu->processors = processors > 0 ? processors : 1;
     if (major < 8) {
         if (text && text_size)
             (void)snprintf(text, text_size,

@@ -7,11 +7,11 @@
 static int32_t shared_bytes(enum slc_kernel kernel, const struct slc_move *job, int32_t warps)
 {
     switch (kernel) {
-    case SLC_LAY_OUT:
+    case SLC_K_lay_out:
         return warps * job->room * 4;
-    case SLC_GIVE_SUMS:
+    case SLC_K_give_sums:
         return SLC_MOVE_WARPS * (int32_t)sizeof(struct slc_terms);
-    case SLC_ADD_ROWS:
+    case SLC_K_add_rows:
         return 2 * SLC_MOVE_WARPS * (int32_t)sizeof(struct slc_terms);
     default:
         return 0;
@@ -22,11 +22,11 @@ slcu_result slc_move_launch(sluice_context *context, const struct slc_move *job,
                             enum slc_kernel kernel, int64_t units, void *stream)
 {
     const struct slc_gpu *gpu = &slc_of(context)->gpu;
-    int32_t warps = kernel == SLC_LAY_OUT ? 1 << (job->block_shift - 5) : SLC_MOVE_WARPS;
-    int64_t needed = kernel == SLC_LAY_OUT ? (units + SLC_WARP - 1) / SLC_WARP
-                                           : units * (job->slices > 1 ? job->slices : 1);
-    int64_t blocks = kernel == SLC_LAY_ROWS ? 1 : (needed + warps - 1) / warps;
-    if (kernel == SLC_LAY_OUT && blocks == 0)
+    int32_t warps = kernel == SLC_K_lay_out ? 1 << (job->block_shift - 5) : SLC_MOVE_WARPS;
+    int64_t needed = kernel == SLC_K_lay_out ? (units + SLC_WARP - 1) / SLC_WARP
+                                             : units * (job->slices > 1 ? job->slices : 1);
+    int64_t blocks = kernel == SLC_K_lay_rows ? 1 : (needed + warps - 1) / warps;
+    if (kernel == SLC_K_lay_out && blocks == 0)
         blocks = 1; /* its totals are read */
     if (blocks == 0)
         return SLCU_SUCCESS;

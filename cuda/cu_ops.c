@@ -13,7 +13,7 @@ sluice_status slc_topk(sluice_context *context, const sluice_topk_args *args)
     if (status || (status = sl_check_topk(&call, args)))
         return status;
     slc_fill_job(&job, &call, SLUICE_OP_TOPK);
-    status = slc_launch(context, &job, SLC_TOPK, args->stream);
+    status = slc_launch(context, &job, SLC_K_topk, args->stream);
     return sl_leave(context, SLUICE_OP_TOPK, started, status);
 }
 
@@ -30,7 +30,7 @@ sluice_status slc_remap(sluice_context *context, const sluice_remap_args *args)
     if (call.waterfill && (status = slc_water_check(&call, args->stream)))
         return status;
     status = call.balance ? slc_balance_run(&call, &job, false, args->stream)
-                          : slc_launch(context, &job, SLC_REMAP, args->stream);
+                          : slc_launch(context, &job, SLC_K_remap, args->stream);
     if (!status && call.waterfill)
         status = slc_water_run(&call, &job, args->stream);
     return sl_leave(context, SLUICE_OP_REMAP, started, status);
@@ -50,7 +50,7 @@ static sluice_status route(sluice_context *context, const sluice_route_args *arg
         return status;
     job.counters = args->skip_record ? NULL : call.layer->bank->counters;
     status = call.balance ? slc_balance_run(&call, &job, true, args->stream)
-                          : slc_launch(context, &job, SLC_ROUTE, args->stream);
+                          : slc_launch(context, &job, SLC_K_route, args->stream);
     if (!status && call.waterfill)
         status = slc_water_run(&call, &job, args->stream);
     return sl_leave(context, SLUICE_OP_ROUTE, started, status);
@@ -69,7 +69,7 @@ sluice_status slc_record(sluice_context *context, const sluice_record_args *args
     slc_fill_job(&job, &call, SLUICE_OP_RECORD);
     job.map.physical = call.layer->bank->shape.physical;
     job.counters = call.layer->bank->counters;
-    status = slc_launch(context, &job, SLC_RECORD, args->stream);
+    status = slc_launch(context, &job, SLC_K_record, args->stream);
     return sl_leave(context, SLUICE_OP_RECORD, started, status);
 }
 
@@ -89,6 +89,6 @@ sluice_status slc_add_slots(sluice_context *context, const sluice_load_slots *ar
         .counters = layer->bank->counters,
         .rejected = slc_of(context)->rejected + SLUICE_OP_RECORD,
     };
-    status = slc_launch(context, &job, SLC_SLOTS, args->stream);
+    status = slc_launch(context, &job, SLC_K_slots, args->stream);
     return sl_leave(context, SLUICE_OP_RECORD, started, status);
 }

@@ -1,33 +1,39 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cu_walk.h"
 
-/* Shared memory that a block may have without asking for more. */
-enum { MOST_SHARED = 48 * 1024 };
-
 /* Most blocks of a launch. */
 static const int64_t MOST_BLOCKS = 2147483647;
 
-struct grid {
-    int64_t blocks;
-    int32_t warps, shared_bytes;
-};
-
-static struct grid grid_of(const struct slc_job *job, enum slc_kernel kernel)
+/* One thread a row. */
+static struct slc_grid grid_of_few(const struct slc_job *job)
 {
-    struct grid grid = {0, SLC_MOST_WARPS, 0};
-    bool chooses = kernel == SLC_TOPK || kernel == SLC_ROUTE;
+    struct slc_grid grid = {(job->rows + SLC_FEW_THREADS - 1) / SLC_FEW_THREADS,
+                            SLC_FEW_THREADS / SLC_WARP, 0};
+    while (grid.warps > 1 && (int64_t)(grid.warps / 2) * SLC_WARP >= job->rows)
+        grid.warps /= 2;
+    if (grid.blocks == 0 && job->map.calls)
+        grid.blocks = 1;
+    return grid;
+}
+
+static struct slc_grid grid_of(const struct slc_job *job, enum slc_kernel kernel)
+{
+    if (kernel == SLC_K_topk_few || kernel == SLC_K_route_few)
+        return grid_of_few(job);
+    struct slc_grid grid = {0, SLC_MOST_WARPS, 0};
+    bool chooses = kernel == SLC_K_topk || kernel == SLC_K_route;
     int32_t bytes = chooses ? slc_warp_bytes(job->rule.columns) : 0;
-    while (grid.warps > 1 && grid.warps * bytes > MOST_SHARED)
+    while (grid.warps > 1 && grid.warps * bytes > SLC_MOST_SHARED)
         grid.warps--;
-    while (kernel != SLC_SLOTS && grid.warps > 1 && grid.warps / 2 >= job->rows)
+    while (kernel != SLC_K_slots && grid.warps > 1 && grid.warps / 2 >= job->rows)
         grid.warps /= 2;
     grid.shared_bytes = grid.warps * bytes;
-    if (kernel == SLC_SLOTS) {
+    if (kernel == SLC_K_slots) {
         grid.blocks = 1;
         return grid;
     }
-    int64_t units = kernel == SLC_RECORD ? job->rows * job->columns : job->rows;
-    int64_t a_block = kernel == SLC_RECORD ? (int64_t)grid.warps * SLC_WARP : grid.warps;
+    int64_t units = kernel == SLC_K_record ? job->rows * job->columns : job->rows;
+    int64_t a_block = kernel == SLC_K_record ? (int64_t)grid.warps * SLC_WARP : grid.warps;
     grid.blocks = (units + a_block - 1) / a_block;
     /* A call without rows is a call that draws are numbered by. */
     if (grid.blocks == 0 && job->map.calls)
@@ -35,13 +41,30 @@ static struct grid grid_of(const struct slc_job *job, enum slc_kernel kernel)
     return grid;
 }
 
+/* The kernel that is best for a job, and its grid. */
+static enum slc_kernel best(const struct slc_gpu *gpu, struct slc_job *job, enum slc_kernel kernel,
+                            struct slc_grid *grid)
+{
+    bool routes = kernel == SLC_K_route;
+    if (routes || kernel == SLC_K_topk) {
+        job->few = slc_few_of(job, kernel);
+        if (job->few != SLC_FEW_NOT)
+            kernel = routes ? SLC_K_route_few : SLC_K_topk_few;
+        else if (slc_gate(gpu, job, &kernel, grid))
+            return kernel;
+        else if (slc_wide(&job->rule) && !job->io.forced_ids.data)
+            kernel = routes ? SLC_K_route_wide : SLC_K_topk_wide;
+    }
+    *grid = grid_of(job, kernel);
+    return kernel;
+}
+
 sluice_status slc_launch(sluice_context *context, struct slc_job *job, enum slc_kernel kernel,
                          void *stream)
 {
     const struct slc_gpu *gpu = &slc_of(context)->gpu;
-    if (slc_wide(&job->rule) && !job->io.forced_ids.data)
-        kernel = kernel == SLC_TOPK ? SLC_TOPK_WIDE : kernel == SLC_ROUTE ? SLC_ROUTE_WIDE : kernel;
-    struct grid grid = grid_of(job, kernel);
+    struct slc_grid grid;
+    kernel = best(gpu, job, kernel, &grid);
     if (grid.blocks == 0)
         return SLUICE_OK;
     if (grid.blocks > MOST_BLOCKS)

@@ -126,15 +126,15 @@ static sluice_status run(sluice_context *context, struct slc_water *water, bool 
     int32_t warps = SLC_WATER_THREADS / SLC_WARP;
     int64_t a_block = (int64_t)warps * water->rows;
     int32_t blocks = (int32_t)((water->job.rows + a_block - 1) / a_block);
-    slcu_result error = slc_start(gpu, SLC_WATER_COUNT, blocks > 0 ? blocks : 1, warps,
+    slcu_result error = slc_start(gpu, SLC_K_water_count, blocks > 0 ? blocks : 1, warps,
                                   (size_t)context->ranks * sizeof(uint32_t), water, stream);
     sluice_status status = slc_judge(context, "counting for the waterfill", error);
     if (!status)
         status = slc_share_gather(context, &water->meet, stream);
     if (!status && water->dynamic)
-        error = slc_start(gpu, SLC_WATER_SET, 1, warps, 0, water, stream);
+        error = slc_start(gpu, SLC_K_water_set, 1, warps, 0, water, stream);
     if (!status && !error && dispatched && blocks > 0 && !water->few)
-        error = slc_start(gpu, SLC_WATER_PLACE, blocks, warps, (size_t)slc_water_bytes(water),
+        error = slc_start(gpu, SLC_K_water_place, blocks, warps, (size_t)slc_water_bytes(water),
                           water, stream);
     return status ? status : slc_judge(context, "placing shared columns", error);
 }

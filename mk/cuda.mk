@@ -79,3 +79,20 @@ $(BUILD)/balance_solves $(BUILD)/water_places: $(BUILD)/%: tests/cuda/%.c tests/
 	$(call say,CC)
 	$(Q)$(CC) $(CFLAGS_ALL) -O1 -g -Wno-missing-field-initializers -o $@ $(filter %.c %.o,$^) -ldl \
 	    -lm -pthread
+
+# What the kernels execute on the stand-in, and what ptxas makes of them.
+.PHONY: bench-cuda
+bench-cuda: $(if $(NVCC),cuda standin $(BUILD)/cuda_counts)
+	$(if $(NVCC),@python3 tests/bench_cuda.py '$(BUILD)' '$(NVCC)' '$(BUILD)/bench.json',\
+	    @echo 'no nvcc: the CUDA kernels are not counted')
+
+# The peers' gates on the same stand-in. PEERS: the folder of their packages, unpacked.
+PEERS ?= $(BUILD)/peers
+.PHONY: bench-peers
+bench-peers: $(if $(NVCC),cuda standin $(BUILD)/cuda_counts)
+	$(if $(NVCC),@python3 tests/bench_peers.py '$(BUILD)' '$(NVCC)' '$(PEERS)',\
+	    @echo 'no nvcc: the peers are not compiled')
+
+.PHONY: test-gpu
+test-gpu:
+	@BUILD='$(BUILD)' CC='$(CC)' CXX='$(CXX)' bash tests/gpu.sh

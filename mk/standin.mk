@@ -6,8 +6,7 @@ STANDIN_BODIES := $(patsubst tests/standin/%.c,%,$(wildcard tests/standin/unit/n
                   unit/nccl_team unit/nccl_help
 STANDIN_TEST_SRC := $(wildcard tests/standin/unit/*.c)
 STANDIN_KERNELS := $(wildcard tests/standin/kernels/*.cu)
-STANDIN_NVCC ?= $(firstword $(shell command -v nvcc 2>/dev/null) \
-                            $(wildcard /usr/local/cuda/bin/nvcc))
+STANDIN_NVCC ?= $(NVCC)
 STANDIN_ARCH ?= 90
 STANDIN_LIB := $(BUILD)/standin/libcuda.so.1
 STANDIN_NCCL := $(BUILD)/standin/libnccl.so.2

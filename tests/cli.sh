@@ -67,6 +67,22 @@ good "^OK: every choice" replay --model deepseek-v3 --experts count --balance st
 refused "shared level needs --balance" replay --model deepseek-v3 --shared level
 refused "copy balanced needs --balance" replay --model deepseek-v3 --copy balanced
 refused "objective needs --balance" replay --model deepseek-v3 --objective experts
+# Which of the other two takes less time changes with the tokens; COST is never behind.
+timed() { # OBJECTIVE TOKENS: the slowest rank's time for a layer
+    "$sluice" replay --model deepseek-v3 --layers 4 --redundant 128 --placement random --experts count \
+        --tokens "$2" --steps 6 --balance now --shared level --objective "$1" --expert-ns 6000 --row-ps 400000 \
+        --move-ps 50000 | sed -n 's/^by the costs given, the slowest rank takes \([0-9.]*\) us for a layer$/\1/p'
+}
+for tokens in 4 64; do
+    if echo "$tokens $(timed tokens $tokens) $(timed experts $tokens) $(timed cost $tokens)" |
+        awk '{ fits = NF == 4 && ($1 == 4 ? $3 < $2 : $2 < $3) && $4 <= $2 && $4 <= $3 } END { exit !fits }'; then
+        ok
+    else
+        bad "replay --objective cost with $tokens tokens: $(timed tokens $tokens) $(timed experts $tokens) $(timed cost $tokens)"
+    fi
+done
+good '"us": 0.31' replay --model mixtral-8x7b --layers 1 --balance now --objective cost --row-ps 1000 --json -
+refused "cost needs --expert-ns, --row-ps or" replay --model deepseek-v3 --balance now --objective cost
 refused "balance needs --copy balanced or" replay --model deepseek-v3 --balance now --copy random
 refused "plan needs --steps 2" replay --model deepseek-v3 --steps 1 --plan level
 refused "experts count needs --dispatch exact" replay --model deepseek-v3 --experts count --dispatch fixed
@@ -188,6 +204,11 @@ if [ -f "$data/deepseek-r1-expert-counts/prefill_in4096.json" ]; then
         --current "$tmp/eplb.json" --shared-experts 1 -o "$tmp/repaired.json"
     good "^Worth it: level plan repaired, step balance gains 60 %" diagnose "$r1"/*.json --ranks 32 \
         --shared-experts 1 --moe-ms 20 --expert-mb 44
+    # The baselines of the design for EPLB's placement, one workload later.
+    good "^as it is, split evenly  *1.2586  *1.6507" diagnose "$r1/decode_in500out1500.json" --ranks 32 \
+        --shared-experts 1 --current "$tmp/eplb.json"
+    good "^step balance alone  *1.0559  *1.4320" diagnose "$r1/decode_in500out1500.json" --ranks 32 \
+        --shared-experts 1 --current "$tmp/eplb.json"
     good '"remedy": "repair_step"' diagnose "$r1"/*.json --ranks 64 --shared-experts 1 --nodes 8 \
         --groups 8 --json -
     refused "no plan: " plan "$r1/prefill_in512.json" --ranks 32 --redundant 32 --nodes 4 --groups 7 \
@@ -209,6 +230,19 @@ good "cannot be told from one window" diagnose "$tmp/counts.json" --ranks 2
 good "^It shifts: .*67 %" diagnose "$tmp/steps.json" --ranks 2 --plot "$tmp/diagnose.svg"
 if grep -q "</svg>" "$tmp/diagnose.svg"; then ok; else bad "diagnose --plot"; fi
 good '"uneven": true' diagnose "$tmp/counts.json" --ranks 2 --json -
+# Of the placement in force: expert 0 alone on a rank is level with step balance, or one copy away.
+good "^Level enough: .*" diagnose "$tmp/counts.json" --ranks 2 --current "$tmp/new.json"
+good "^as it is, split evenly  *1.6667  *1.6667" diagnose "$tmp/counts.json" --ranks 2 --current "$tmp/present.json"
+good "^repaired, step balance  *1.0000  *1.0000 .* 1.00 a window" diagnose "$tmp/counts.json" --ranks 2 \
+    --current "$tmp/present.json"
+good "2 redundant slots for plans" diagnose "$tmp/counts.json" --ranks 2 --current "$tmp/present.json"
+good "4 redundant slots for plans" diagnose "$tmp/counts.json" --ranks 2 --current "$tmp/present.json" --redundant 4
+good '"current": ".*present.json"' diagnose "$tmp/counts.json" --ranks 2 --current "$tmp/present.json" --json -
+good "." diagnose "$tmp/counts.json" --ranks 2 --current "$tmp/present.json" --plot "$tmp/current.svg"
+if grep -q "repaired, step balance" "$tmp/current.svg"; then ok; else bad "diagnose --current --plot"; fi
+refused "place.json has 2 layers: .*shallow.json has 1" diagnose "$tmp/shallow.json" --ranks 2 --current "$tmp/place.json"
+refused "6 slots in a layer: not a multiple of --ranks 4" diagnose "$tmp/counts.json" --ranks 4 \
+    --current "$tmp/place.json"
 refused "needs a file" diagnose --ranks 2
 refused "needs --ranks" diagnose "$tmp/counts.json"
 refused "shallow.json has 1 layers, 4 experts: .*counts.json has 2, 4" diagnose "$tmp/counts.json" \

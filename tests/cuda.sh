@@ -7,6 +7,7 @@ set -u
 cd "$(dirname "$0")/.." || exit 1
 build=${BUILD:-build}
 rows=${ROWS:-3000}
+patience=${CT_PATIENCE:-1} # CT_PATIENCE: deadlines are that many times longer
 mkdir -p "$build/log"
 lib=$build/libsluice_cuda.so
 passed=0 failed=0 skipped=0
@@ -33,6 +34,7 @@ finish() {
     [ $failed = 0 ]
     exit
 }
+mkdir -p "$build/log"
 make="make --no-print-directory -s BUILD=$build"
 
 why=$($make cuda 2>&1) || bad "make cuda: $why"
@@ -42,8 +44,8 @@ if [ ! -f "$lib" ]; then
     finish
 fi
 $make -j2 lib tool hostgpu standin "$build/sluice-conform" "$build/cuda_differs" \
-    "$build/cuda_faults" "$build/balance_solves" "$build/water_places" "$build/balance_differs" ||
-    bad "make"
+    "$build/cuda_counts" "$build/cuda_moves" "$build/cuda_faults" "$build/cuda_lost" \
+    "$build/balance_solves" "$build/water_places" "$build/balance_differs" || bad "make"
 
 add "$(bash tests/symbols.sh "$lib" | tee "$build/log/cuda-symbols.log" | tail -n 1)"
 
@@ -64,11 +66,11 @@ else
     skipped=$((skipped + 1))
 fi
 
-# No kernel keeps anything in local memory.
-nvcc=$(make -s --no-print-directory -f - <<<"include Makefile
-print-nvcc:; @echo \$(NVCC)" print-nvcc)
-used=$("$nvcc" --fmad=false -arch=sm_90 -cubin -Xptxas -v -I. -o /dev/null \
-    "$build/obj/cuda/kernels.cu" 2>&1)
+# No kernel keeps anything in local memory, on any architecture.
+nvcc=$(make -s --no-print-directory BUILD="$build" -f - <<<"include Makefile
+print-nvcc:; @echo \$(NVCC) \$(foreach a,\$(CUDA_ARCHS),-gencode arch=compute_\$a,code=sm_\$a)" print-nvcc)
+# shellcheck disable=SC2086  # words
+used=$($nvcc --fmad=false -fatbin -Xptxas -v -I. -o /dev/null "$build/obj/cuda/kernels.cu" 2>&1)
 grep -E 'Compiling entry|Used' <<<"$used" | sed -E "s/ptxas info *: //; s/Compiling entry function//"
 if grep -q 'bytes stack frame' <<<"$used" &&
     ! grep 'bytes stack frame' <<<"$used" | grep -qv ' 0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads'; then
@@ -83,19 +85,24 @@ for driver in hostgpu standin; do
     log=$build/log/cuda-conform-$driver.log
     export LD_LIBRARY_PATH=$build/$driver STANDIN_LOG=$build/log/cuda-$driver-reports.log
     rm -f "$STANDIN_LOG"
-    timeout 300 "$build/sluice-conform" "$lib" >"$log" 2>&1
+    timeout $((600 * patience)) "$build/sluice-conform" --timeout $((60 * patience)) "$lib" \
+        >"$log" 2>&1
     grep '^FAIL' "$log"
     add "$(tail -n 1 "$log")"
-    out=$(timeout 300 "$build/cuda_differs" "$build/libsluice_cpu.so" "$lib" "$rows" 2>&1)
-    grep -E '^(not ok|standin)' <<<"$out"
-    add "$(tail -n 1 <<<"$out")"
-    out=$(timeout 300 "$build/balance_solves" 400 1 peer 2>&1)
+    # On 132 multiprocessors so few rows are one a warp, on 2 they are several.
+    for processors in 132 2; do
+        out=$(STANDIN_PROCESSORS=$processors timeout $((300 * patience)) "$build/cuda_differs" \
+            "$build/libsluice_cpu.so" "$lib" $((rows / 2)) $processors 2>&1)
+        grep -E '^(not ok|standin)' <<<"$out"
+        add "$(tail -n 1 <<<"$out")"
+    done
+    out=$(timeout $((300 * patience)) "$build/balance_solves" 400 1 peer 2>&1)
     grep '^not ok' <<<"$out"
     add "$(tail -n 1 <<<"$out")"
-    out=$(timeout 300 "$build/water_places" 200 1 peer 2>&1)
+    out=$(timeout $((300 * patience)) "$build/water_places" 200 1 peer 2>&1)
     grep '^not ok' <<<"$out"
     add "$(tail -n 1 <<<"$out")"
-    out=$(timeout 300 "$build/balance_differs" "$build/libsluice_cpu.so" "$lib" 60 2>&1)
+    out=$(timeout $((300 * patience)) "$build/balance_differs" "$build/libsluice_cpu.so" "$lib" 60 2>&1)
     grep '^not ok' <<<"$out"
     add "$(tail -n 1 <<<"$out")"
     if [ -s "$STANDIN_LOG" ]; then
@@ -105,8 +112,37 @@ for driver in hostgpu standin; do
     fi
 done
 
-# A driver that fails: LD_LIBRARY_PATH is the stand-in's.
-out=$(timeout 300 "$build/cuda_faults" "$lib" "${SCHEDULES:-60}" 2>&1)
-grep -A1 '^not ok' <<<"$out"
+# What the routing kernels execute, within the limits that are promised (LD_LIBRARY_PATH is the
+# stand-in's by now).
+for words in "" "all deepseek-v3 qwen3"; do
+    # shellcheck disable=SC2086  # words
+    out=$("$build/cuda_counts" "$lib" limits $words 2>&1)
+    grep -E '^(not ok|standin)' <<<"$out"
+    add "$(tail -n 1 <<<"$out")"
+done
+
+# Rows that move between ranks: beside the CPU backend.
+out=$(timeout $((300 * patience)) "$build/cuda_moves" "$build/libsluice_cpu.so" "$lib" \
+    "${SCENES:-60}" 2>&1)
+grep -E '^(not ok|standin)' <<<"$out"
 add "$(tail -n 1 <<<"$out")"
+if [ -s "$STANDIN_LOG" ]; then
+    bad "the stand-in reports: $(head -n 3 "$STANDIN_LOG")"
+else
+    ok
+fi
+
+# Layers served through the whole of it, as far as the backend does.
+served=$(timeout $((300 * patience)) "$build/sluice" replay --plugin "$lib" --standin \
+    --model deepseek-v2-lite --layers 2 --ranks 4 --tokens 16 --redundant 8 2>&1 | tail -n 1)
+case $served in OK:*) ok ;; *) bad "replay: $served" ;; esac
+
+# A driver that fails; an NCCL that does, and ranks that are lost. What ranks do not agree on then
+# is reported, as it should be.
+export STANDIN_LOG=/dev/null
+for faults in cuda_faults cuda_lost; do
+    out=$(timeout $((300 * patience)) "$build/$faults" "$lib" "${SCHEDULES:-40}" 2>&1)
+    grep -A1 '^not ok' <<<"$out"
+    add "$(tail -n 1 <<<"$out")"
+done
 finish

@@ -18,7 +18,7 @@ add() {
     fi
 }
 make="make --no-print-directory -s BUILD=$build"
-$make -j2 lib cuda standin "$build/sluice-conform" "$build/cuda_differs" "$build/cuda_faults" || exit 1
+$make -j2 lib tool cuda standin "$build/sluice-conform" "$build/cuda_differs" "$build/cuda_faults" || exit 1
 if [ ! -f "$lib" ]; then
     echo "no nvcc: $lib is not built"
     echo "0 passed, 0 failed, 1 skipped"
@@ -29,7 +29,7 @@ mkdir -p "$build/log"
 rm -f "$STANDIN_LOG"
 for sm in 80 100 120; do
     log=$build/log/cuda-conform-sm_$sm.log
-    STANDIN_SM=$sm timeout 1200 "$build/sluice-conform" "$lib" >"$log" 2>&1
+    STANDIN_SM=$sm timeout 1200 "$build/sluice-conform" --timeout 100 "$lib" >"$log" 2>&1
     grep '^FAIL' "$log"
     add "conformance, sm_$sm" "$(tail -n 1 "$log")"
     out=$(STANDIN_SM=$sm timeout 1200 "$build/cuda_differs" "$build/libsluice_cpu.so" "$lib" 3000 2>&1)
@@ -39,6 +39,23 @@ done
 out=$(timeout 7000 "$build/cuda_differs" "$build/libsluice_cpu.so" "$lib" "${ROWS:-1000000}" 2>&1)
 grep -E '^not ok' <<<"$out"
 add "beside the CPU, ${ROWS:-1000000} rows" "$(tail -n 1 <<<"$out")"
+# Real tokens, where the data is.
+routing=${SLUICE_SHARED:-../shared}/data/deepseek-v2-lite-routing
+if [ -f "$routing/law.ids.npy" ]; then
+    served=$(timeout 3000 "$build/sluice" replay "$routing/law.ids.npy" \
+        --weights "$routing/law.weights.npy" --model deepseek-v2-lite --layers 4 --ranks 4 \
+        --redundant 8 --plugin "$lib" --standin 2>&1 | tail -n 1)
+    case $served in
+    OK:*) passed=$((passed + 1)) ;;
+    *'does not do that'*) skipped=$((skipped + 1)) ;;
+    *)
+        failed=$((failed + 1))
+        echo "not ok: replay: $served"
+        ;;
+    esac
+else
+    skipped=$((skipped + 1))
+fi
 if [ -s "$STANDIN_LOG" ]; then
     failed=$((failed + 1))
     echo "not ok: the stand-in reports: $(head -n 3 "$STANDIN_LOG")"

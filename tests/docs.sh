@@ -74,7 +74,7 @@ elif ! command -v python3 >/dev/null 2>&1; then
     skip "JSON keys: python3 is not there"
 else
     json_keys info
-    json_keys replay --model deepseek-v3 --layers 1 --tokens 8 --plan level
+    json_keys replay --model deepseek-v3 --layers 1 --tokens 8 --plan level --row-ps 1000
     json_keys bench --quick
     echo '{"logical_count": [[90, 10, 10, 10]]}' >"$tmp/counts.json"
     echo '{"physical_to_logical_map": [[0, 1, 2, 3, 2, 1]]}' >"$tmp/place.json"

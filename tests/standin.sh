@@ -5,8 +5,10 @@ cd "$(dirname "$0")/.." || exit 1
 build=${BUILD:-build}
 unset MAKEFLAGS MAKELEVEL MFLAGS
 
-if ! command -v nvcc >/dev/null && [ ! -x /usr/local/cuda/bin/nvcc ]; then
-    echo "nvcc is not there"
+nvcc=$(make -s --no-print-directory BUILD="$build" -f - <<<"include Makefile
+print-nvcc:; @echo \$(NVCC)" print-nvcc)
+if [ -z "$nvcc" ]; then
+    echo "nvcc is not there: make cuda-wheels"
     echo "0 passed, 0 failed, 1 skipped"
     exit 0
 fi

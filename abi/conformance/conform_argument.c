@@ -340,7 +340,7 @@ static void route_tensors(const void *what)
                               .ids = &x.ids->t,
                               .weights = &x.weights->t,
                               .shared_weights = &x.shared_weights->t,
-                              .zero_weight = &x.zero_weight->t};
+                              .zero_weight_here = &x.zero_weight->t};
     static const struct field FIELDS[] = {F(sluice_route_args, logits, ROWS_HERE),
                                           F(sluice_route_args, bias, 0),
                                           F(sluice_route_args, forced_row, 0),
@@ -352,7 +352,7 @@ static void route_tensors(const void *what)
                                           F(sluice_route_args, ids, 0),
                                           F(sluice_route_args, weights, 0),
                                           F(sluice_route_args, shared_weights, 0),
-                                          F(sluice_route_args, zero_weight, 0)};
+                                          F(sluice_route_args, zero_weight_here, 0)};
     const struct target target = {cf_open(&setup), &args, call_route, FIELDS,
                                   sizeof FIELDS / sizeof *FIELDS};
     bend_all(&target);

@@ -103,7 +103,7 @@ static sluice_route_args make_args(const struct mix *mix, const struct outputs *
                                .ids = TENSOR(out->ids),
                                .weights = TENSOR(out->weights),
                                .shared_weights = TENSOR(out->shared),
-                               .zero_weight = TENSOR(out->zero)};
+                               .zero_weight_here = TENSOR(out->zero)};
 }
 
 /* The same inputs through the three operations. */
@@ -196,7 +196,7 @@ static void outputs_alone(const void *what)
         args.ids = only == 3 ? TENSOR(part.ids) : NULL;
         args.weights = only == 3 ? TENSOR(part.weights) : NULL;
         args.shared_weights = only == 4 ? TENSOR(part.shared) : NULL;
-        args.zero_weight = only == 5 ? TENSOR(part.zero) : NULL;
+        args.zero_weight_here = only == 5 ? TENSOR(part.zero) : NULL;
         context = open_mix(mix);
         EXPECT_OK(context, cf_call_route(context, &args));
     }
@@ -206,10 +206,10 @@ static void outputs_alone(const void *what)
     equal(whole.ids, part.ids, "ids alone");
     equal(whole.weights, part.weights, "weights alone");
     equal(whole.shared, part.shared, "shared_weights alone");
-    equal(whole.zero, part.zero, "zero_weight alone");
+    equal(whole.zero, part.zero, "zero_weight_here alone");
     sluice_route_args none = all;
     none.dispatch_ids = none.dispatch_weights = none.recorder_ids = NULL;
-    none.ids = none.weights = none.shared_weights = none.zero_weight = NULL;
+    none.ids = none.weights = none.shared_weights = none.zero_weight_here = NULL;
     EXPECT(context, cf_call_route(context, &none), SLUICE_INVALID, "output");
 }
 

@@ -260,6 +260,7 @@ static void extension_struct_sizes(const void *what)
     prepare(&probe, "route", &route, sizeof route, call_route);
     check_sizes(&probe);
     struct cf_array *counts = cf_array(CF_I32, 8, 0);
+    cf_push();
     const sluice_load_slots slots = {sizeof slots, .slot_counts = &counts->t};
     prepare(&probe, "add_slots", &slots, sizeof slots, call_slots);
     check_sizes(&probe);

@@ -51,7 +51,7 @@ static void run(int32_t threads, int32_t copy_policy, int32_t shared_policy, str
                                     .ids = &result->ids->t,
                                     .weights = &weights->t,
                                     .shared_weights = &result->shared->t,
-                                    .zero_weight = &result->zero->t};
+                                    .zero_weight_here = &result->zero->t};
     for (int i = 0; i < 2; i++)
         EXPECT_OK(context, cf_call_route(context, &args));
     cf_counters(context, 0, result->counters, (int64_t)RANKS * SLOTS);
@@ -80,7 +80,7 @@ static void same_bits(const void *what)
         CHECK(same(one.slots, many.slots), "dispatch_ids differ with %d threads", threads);
         CHECK(same(one.weights, many.weights), "dispatch_weights differ with %d threads", threads);
         CHECK(same(one.shared, many.shared), "shared_weights differ with %d threads", threads);
-        CHECK(same(one.zero, many.zero), "zero_weight differs with %d threads", threads);
+        CHECK(same(one.zero, many.zero), "zero_weight_here differs with %d threads", threads);
         CHECK(memcmp(one.counters, many.counters, sizeof one.counters) == 0,
               "counters differ with %d threads", threads);
     }

@@ -118,10 +118,13 @@ typedef struct sluice_load_api {
      * naming it; nothing else has changed, and operations that exchange go on. The same with
      * MISMATCH (another window or another `kept`; every rank is told who) and CANCELLED (quiesce).
      * Windows are then NOT_READY until `set` of sluice.ranks/1. That begins windows anew on every
-     * rank, with or without a failure: a newcomer has none, and all ranks must have the same. Where
-     * several ranks are missing at once, some of the others may name one that waited for them in
-     * vain: ask your membership before you call a rank dead. Call it each step. Errors: PEER_LOST,
-     * MISMATCH, CANCELLED, NOT_READY. [hot] */
+     * rank, with or without a failure: a newcomer has none, and all ranks must have the same.
+     * Where several ranks are missing, all others name the same one, the first. That holds for
+     * windows ended within timeout_ns of one another and polled at least 64 times in that time,
+     * the first of the living also after its own is whole; a rank that ends its window later is
+     * missing for the others, and may itself name one of them. Where a rank dies while the window
+     * is summed, those that it cost the window name it; others may have kept the window. Call it
+     * each step. Errors: PEER_LOST, MISMATCH, CANCELLED, NOT_READY. [hot] */
     sluice_status (*window_poll)(sluice_context *context, int32_t *done);
 
     /* Windows kept, with what they say. Errors: INVALID, NOT_READY (no windows, or none has ended),

@@ -17,9 +17,10 @@ extern "C" {
 /* LEVEL judges a placement by what the step balancer can make of it. EPLB is DeepSeek's planner. */
 enum { SLUICE_PLAN_LEVEL = 0, SLUICE_PLAN_EPLB = 1 };
 
-/* LEVEL: few moves away from the present map, or a new map (ranks renamed to match what lies
- * there); a layer without a present map gets a new one either way. EPLB's is always new, its ranks
- * as they come. */
+/* LEVEL: few moves away from the present map (where they miss a target above 1 and a new map does
+ * not, it is the last of the moves: a budget keeps a layer from it), or a new map (ranks renamed to
+ * match what lies there); a layer without a present map gets a new one either way. EPLB's is
+ * always new, its ranks as they come. */
 enum { SLUICE_PLAN_REPAIR = 0, SLUICE_PLAN_FROM_NOTHING = 1 };
 
 /* EPLB: AUTO is hierarchical where the groups divide by the nodes, as SGLang's, and every node has
@@ -51,8 +52,9 @@ typedef struct sluice_plan_layer {
     int64_t expert_bytes;   /* of all parameters of one expert; 0: bytes are not counted, and a slot
                              * is the unit of gain; all layers have them or none */
     const int32_t *map;     /* [N * ranks] the present placement; NULL: there is none */
+    int64_t map_count;      /* entries of map; 0: as many as there must be */
 } sluice_plan_layer;
-SLUICE_ASSERT_ENDS_WITH(sluice_plan_layer, map);
+SLUICE_ASSERT_ENDS_WITH(sluice_plan_layer, map_count);
 
 /* A recorded window, or a shift of one that might come: a scenario. */
 typedef struct sluice_plan_window {
@@ -60,7 +62,7 @@ typedef struct sluice_plan_window {
     const int64_t *counts; /* counts[i * stride + e] = choices of expert e in layer i */
     int64_t stride;
     int64_t tokens; /* rows in the window, for the shared experts; default: sum / top_k */
-    int64_t steps;  /* forward passes in the window; iff pay_steps */
+    int64_t steps;  /* forward passes in the window; with pay_steps, EXPERTS or expert_ps */
     int32_t top_k;  /* iff tokens is 0 and a layer has F > 0 */
     int32_t reserved;
 } sluice_plan_window;
@@ -75,8 +77,12 @@ typedef struct sluice_plan_request {
     const int32_t *node;                      /* [ranks]; NULL: all on one */
     const uint8_t *alive;                     /* [ranks]; NULL: all live */
     const sluice_plan_budget *budget;         /* NULL: without limit */
-    /* What the step balancer will do; NULL: TOKENS. COST is judged by rows, as TOKENS; EXPERTS is
-     * UNSUPPORTED for LEVEL, since a window does not say in which steps an expert was active. */
+    /* What the step balancer will do; NULL: TOKENS. EXPERTS judges LEVEL's maps by active experts,
+     * COST by a rank's time without its traffic, which a window does not have. Neither knows in
+     * which steps an expert was active: an expert chosen c times in S steps is taken to have been
+     * in S * (1 - (1 - 1/S)^c), as if each choice fell on any step alike. The bound is that of the
+     * means: below what single steps reach. With visited_only shared experts are judged as if
+     * visits allowed all. */
     const sluice_balance_config *balance;
     int32_t layer_count, window_count, ranks;
     int32_t policy;     /* SLUICE_PLAN_LEVEL or _EPLB */
@@ -118,8 +124,8 @@ typedef struct sluice_plan_summary {
     int32_t layers;      /* that change */
     int32_t lost;        /* (layer, expert) pairs without a living copy in the present map */
     int32_t pays;        /* 1: the prediction earns the moves within pay_steps; else 0. A step is
-                          * shorter by what the balance falls by, times mean rows of a rank, times
-                          * row_ps, in each layer */
+                          * shorter by what the balance falls by, times a rank's mean time (EPLB:
+                          * rows times row_ps), in each layer */
     int64_t slots;       /* written, twice where a cycle is cut */
     int64_t bytes;       /* to another rank */
     int64_t bytes_far;   /* of these, to another node */

@@ -37,9 +37,9 @@ typedef struct sluice_route_args {
     const sluice_tensor *ids;              /* [T, K] logical; with weights or not at all */
     const sluice_tensor *weights;          /* [T, K] f32 */
     const sluice_tensor *shared_weights;   /* [T, F] f32, as topk gives them */
-    const sluice_tensor *zero_weight;      /* [T] f32: not topk's, but zero_weight_here of remap */
+    const sluice_tensor *zero_weight_here; /* [T] f32, remap's */
 } sluice_route_args;
-SLUICE_ASSERT_ENDS_WITH(sluice_route_args, zero_weight);
+SLUICE_ASSERT_ENDS_WITH(sluice_route_args, zero_weight_here);
 
 typedef struct sluice_route_api {
     size_t struct_size;

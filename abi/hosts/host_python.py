@@ -84,7 +84,7 @@ RecordArgs = struct("RecordArgs", "i32 layer reserved", "pointer stream",
 RouteArgs = struct("RouteArgs", "i32 layer skip_record", "pointer stream",
                    "tensor logits bias bias_row expert_scale shared_logits forced_ids forced_row",
                    "tensor row_valid num_valid step row_base dispatch_ids dispatch_weights",
-                   "tensor recorder_ids ids weights shared_weights zero_weight")
+                   "tensor recorder_ids ids weights shared_weights zero_weight_here")
 Shape = struct("Shape", "i32 experts slots_per_rank ranks shared rank bank", "i64 epoch")
 LoadSlots = struct("LoadSlots", "i32 layer reserved", "pointer stream", "tensor slot_counts")
 

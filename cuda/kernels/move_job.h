@@ -166,7 +166,7 @@ struct slc_move {
 };
 
 /* Warps of a block, and the shared memory it may have without asking for more. */
-enum { SLC_LAYOUT_WARPS = 8, SLC_MOVE_WARPS = 8, SLC_MOST_SHARED = 48 * 1024 };
+enum { SLC_LAYOUT_WARPS = 8, SLC_MOVE_WARPS = 8 };
 
 struct slc_term {
     const char *row; /* NULL: no term */

@@ -6,9 +6,15 @@
 
 #include "warp_choose.cuh"
 
+/* a mod n, n < 2^16. 32-bit divisions only: a 64-bit one is a call, which keeps nothing in
+ * registers. */
 SLC_DEVICE uint32_t slc_modulo(uint64_t a, uint32_t n)
 {
-    return a >> 32 ? (uint32_t)(a % n) : (uint32_t)a % n;
+    uint32_t high = (uint32_t)(a >> 32), low = (uint32_t)a;
+    if (high == 0)
+        return low % n;
+    high = (high % n << 16 | low >> 16) % n;
+    return (high << 16 | (low & 0xFFFFU)) % n;
 }
 
 /* The word of Philox that column k draws. */

@@ -6,13 +6,10 @@
 #ifndef SLC_WARP_WIDE_CUH
 #define SLC_WARP_WIDE_CUH
 
+#include "lists.cuh"
 #include "warp_choose.cuh"
 
 enum { SLC_EACH = 8 };
-
-struct __attribute__((aligned(16))) slc_four {
-    uint32_t word[4];
-};
 
 /* Elements at ... at + 7 of a tensor of floats; by 16 bytes at a time where they are aligned. */
 SLC_DEVICE void slc_load_eight(const void *data, int32_t type, int64_t at, float *x)

@@ -67,7 +67,7 @@ static size_t lay_out(const sluice_context *context, struct sl_context_balance *
     balance->rows = piece(&cut, ranks * (entries + 1), sizeof(int32_t));
     balance->start = piece(&cut, physical + 1, sizeof(int32_t));
     balance->copies = piece(&cut, physical, sizeof(int32_t));
-    balance->turns = piece(&cut, entries, sizeof *balance->turns);
+    balance->turns = piece(&cut, threads * entries, sizeof *balance->turns);
     balance->scratch = piece(&cut, scratch, 1);
     return cut.used;
 }

@@ -63,7 +63,7 @@ struct sl_context_balance {
     int64_t *room;           /* [ranks] the same of shared columns */
     int32_t *rows;           /* [ranks][most entries + 1] of add_counts */
     int32_t *start, *copies; /* [most P + 1], [most P]: entries are physical */
-    struct sl_turn *turns;   /* [most entries] */
+    struct sl_turn *turns;   /* [threads][most entries] */
     char *scratch;
 };
 
@@ -92,6 +92,9 @@ struct sl_balance sl_balance_problem_of(sluice_context *context, int32_t layer);
 /* ---- bk_balance_window.c: mode STALE */
 
 size_t sl_balance_window_bytes(const sluice_context *context, int32_t layer, int32_t steps);
+
+/* Of all layers, at the default number of steps: what `configure` may come to take. */
+size_t sl_balance_window_needs(const sluice_context *context);
 
 /* Nothing has been counted. */
 void sl_balance_forget(sluice_context *context, int32_t layer);

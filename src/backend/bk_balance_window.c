@@ -4,6 +4,7 @@
 
 #include "../core/mutant.h"
 #include "bk_balance.h"
+#include "bk_balance_check.h"
 
 static size_t row_entries(const sluice_context *context, const struct sl_layer_balance *own)
 {
@@ -14,6 +15,20 @@ size_t sl_balance_window_bytes(const sluice_context *context, int32_t layer, int
 {
     const struct sl_layer_balance *own = &context->balance->layers[layer];
     return row_entries(context, own) * (size_t)steps * sizeof *own->window;
+}
+
+size_t sl_balance_window_needs(const sluice_context *context)
+{
+    size_t bytes = 0;
+    if (context->flags & SLUICE_OPEN_EVERY_RANK_EVERY_ROW)
+        return 0;
+    for (int32_t i = 0; i < context->layer_count; i++) {
+        const struct sl_layer *layer = &context->layers[i];
+        size_t row = (size_t)sl_balance_entries(context, layer) + 1;
+        if (sl_balance_serves(context, layer))
+            bytes += (size_t)context->ranks * row * SL_BALANCE_STEPS * sizeof(int32_t);
+    }
+    return bytes;
 }
 
 void sl_balance_forget(sluice_context *context, int32_t layer)

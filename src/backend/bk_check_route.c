@@ -14,14 +14,15 @@ sluice_status sl_check_route(struct sl_call *call, const sluice_route_args *args
     const struct sl_map_out out = {args->step, args->row_base, args->dispatch_ids,
                                    args->dispatch_weights, args->recorder_ids};
     if (!args->dispatch_ids && !args->dispatch_weights && !args->recorder_ids && !args->ids &&
-        !args->weights && !args->shared_weights && !args->zero_weight)
+        !args->weights && !args->shared_weights && !args->zero_weight_here)
         return sl_fail(context, SLUICE_INVALID, "no output is given");
     if ((status = sl_check_choose(call, &in)) ||
         (status = sl_check_chosen(call, args->ids, args->weights, args->shared_weights)) ||
         (status = sl_check_map(call, &out)))
         return status;
-    if (args->zero_weight && call->layer->rule.zero_experts == 0)
+    if (args->zero_weight_here && call->layer->rule.zero_experts == 0)
         return sl_fail(context, SLUICE_INVALID,
-                       "zero_weight is given: the layer has no zero experts");
-    return sl_check_out(call, "zero_weight", args->zero_weight, 1, SL_T_F32, &call->zero_here);
+                       "zero_weight_here is given: the layer has no zero experts");
+    return sl_check_out(call, "zero_weight_here", args->zero_weight_here, 1, SL_T_F32,
+                        &call->zero_here);
 }

@@ -149,9 +149,10 @@ sluice_status sl_config_check(const struct sl_text *text, const sluice_config *c
         return sl_text_fail(
             text, SLUICE_INVALID,
             "config.comm has no all_gather and all_to_all: config.uses has %s, which needs them",
-            config->uses & SLUICE_USE_EXACT   ? "EXACT"
-            : config->uses & SLUICE_USE_FIXED ? "FIXED"
-                                              : "BALANCE_NOW");
+            config->uses & SLUICE_USE_EXACT         ? "EXACT"
+            : config->uses & SLUICE_USE_FIXED       ? "FIXED"
+            : config->uses & SLUICE_USE_BALANCE_NOW ? "BALANCE_NOW"
+                                                    : "SUMMED_LOAD");
     if (!joins && comm && comm->size > 1 && !sl_config_messages(config->uses, comm))
         return sl_text_fail(text, SLUICE_INVALID,
                             "config.comm lacks one of isend, irecv, poll, cancel and resume: "

@@ -118,6 +118,7 @@ struct sluice_context {
     struct sl_exchange *exchange;       /* NULL without a use that exchanges */
     struct sl_windows windows;
     struct sl_window_sum window_sum;
+    struct sl_asks asks;
     struct sl_tally tally;
     const unsigned char *fork_page; /* zero in a child after fork */
 

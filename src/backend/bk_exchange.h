@@ -21,7 +21,8 @@ enum {
     SL_CHANNEL_BALANCE = 1,
     SL_CHANNEL_MIGRATE = 2,
     SL_CHANNEL_OPEN = 3,
-    SL_CHANNEL_LOAD = 4 /* messages only: what fails there leaves the others alone */
+    SL_CHANNEL_LOAD = 4, /* messages only: what fails there leaves the others alone */
+    SL_CHANNEL_ASK = 5   /* who is missing from a sum of load */
 };
 
 /* Every rank compares its config with the others'; an error has set `text`. */

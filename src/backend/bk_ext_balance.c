@@ -176,13 +176,16 @@ static void fill_rows(sluice_context *context, int32_t layer, const struct sl_id
     }
 }
 
-/* Most choices of a rank in a step: what balance->steps of them cost must be below 2^60. */
-static int64_t most_choices(const sluice_context *context, const struct sl_layer_balance *own)
+/* Most choices of a rank in a step: what balance->steps of them and of the shared columns that come
+ * with them cost must be below 2^60. */
+static int64_t most_choices(const sluice_context *context, const struct sl_layer *state,
+                            const struct sl_layer_balance *own)
 {
     if (!own->config.costs)
         return INT32_MAX;
     int64_t row = own->costs.row_ps + 2 * (own->costs.near_ps + own->costs.far_ps) + 1;
-    int64_t most = ((int64_t)1 << 60) / row / context->ranks / own->config.steps;
+    int64_t rows = ((int64_t)1 << 60) / row / context->ranks / own->config.steps;
+    int64_t most = rows / (state->rule.top_k + state->shared) * state->rule.top_k;
     return most < INT32_MAX ? most : INT32_MAX;
 }
 
@@ -232,7 +235,7 @@ static sluice_status add_counts(sluice_context *context, const sluice_balance_co
     if (own->config.mode != SLUICE_BALANCE_STALE)
         return sl_fail(context, SLUICE_INVALID, "layer %d is in mode %d: counts are added in STALE",
                        args->layer, own->config.mode);
-    int64_t most = most_choices(context, own);
+    int64_t most = most_choices(context, state, own);
     if ((status = check_counts(context, state, most, args->counts, &view)))
         return status;
     bool sum = view.rows == 1 && context->ranks > 1;

@@ -65,7 +65,7 @@ static void start_job(struct sl_plan_job *job, bool copies)
     const sluice_plan_request *request = job->request;
     job->world = (struct sl_moves_world){
         .ranks = request->ranks, .node = request->node, .alive = alive_of(request)};
-    job->windows = request->judge == SLUICE_PLAN_SUM ? 1 : request->window_count;
+    job->windows = sl_plan_windows(request);
     job->nodes = sl_plan_nodes(request);
     for (int32_t r = 0; r < request->ranks; r++)
         job->living_count += !alive_of(request) || request->alive[r];

@@ -54,6 +54,7 @@ struct sl_plan_work {
     int32_t taken;  /* groups that the budget allows */
     bool stopped, has_tokens, whole; /* whole: a new map, taken or left as one */
     int64_t units;                   /* of work */
+    double time_ps;                  /* COST: what the windows cost the ranks together */
     int32_t *map; /* [P] the present map, -1 where there is none; then the new one */
     struct sl_moves_write *write; /* [2 * P] in the order that keeps the map whole */
     double *bound;                /* [P + 1] before, and after each group */
@@ -66,7 +67,7 @@ struct sl_plan_job {
     struct sl_moves_world world;
     int32_t *living; /* [ranks] numbers of the living */
     int32_t living_count;
-    int32_t windows;           /* as judged: 1 where they are summed */
+    int32_t windows;           /* as judged */
     int32_t nodes;             /* EPLB: 1 unless hierarchical is possible */
     bool stopped;              /* `stop` has been true once */
     struct sl_plan_work *work; /* [layer_count] */
@@ -86,6 +87,11 @@ sluice_status sl_plan_check(const struct sl_text *text, const sluice_plan_reques
 
 /* Equal nodes of neighbours by number; 0: the living ranks are not laid out so. */
 int32_t sl_plan_nodes(const sluice_plan_request *request);
+
+/* bk_plan_load.c: how many windows are judged; what they weigh in a layer, load [windows * E],
+ * spread [windows]. Returns, under COST, the picoseconds of all windows and ranks. */
+int32_t sl_plan_windows(const sluice_plan_request *request);
+double sl_plan_loads(const struct sl_plan_job *job, int32_t layer, int64_t *load, int64_t *spread);
 
 /* Scratch for one layer with so many slots a rank. */
 size_t sl_plan_scratch(const struct sl_plan_job *job, int32_t experts, int32_t slots);

@@ -97,13 +97,22 @@ static sluice_status check_balance(const struct sl_text *text, const sluice_plan
     if (costs && !status)
         status =
             check_range(text, "request.balance.costs.row_ps", balance->costs->row_ps, 0, INT64_MAX);
+    if (costs && !status)
+        status = check_range(text, "request.balance.costs.expert_ps", balance->costs->expert_ps, 0,
+                             INT64_MAX);
+    if (costs && !status)
+        status = check_range(text, "request.balance.costs.add", balance->costs->add, 0, 1);
     if (status)
         return status;
-    if (balance && balance->objective == SLUICE_BALANCE_EXPERTS &&
-        request->policy == SLUICE_PLAN_LEVEL)
-        return sl_text_fail(text, SLUICE_UNSUPPORTED,
-                            "request.balance.objective is EXPERTS: a window does not say in which "
-                            "steps an expert was active; LEVEL plans by TOKENS or COST");
+    if (costs && balance->costs->row_ps == 0 && balance->costs->expert_ps == 0)
+        return sl_text_fail(text, SLUICE_INVALID,
+                            "request.balance.costs: row_ps and expert_ps are 0: no rank takes any "
+                            "time");
+    if (sl_plan_windows(request) > SL_LEVEL_WINDOWS)
+        return sl_text_fail(text, SLUICE_INVALID,
+                            "request.window_count is %d: where reading and computing are judged "
+                            "apart (COST without `add`) it must be at most %d",
+                            request->window_count, SL_LEVEL_WINDOWS / 2);
     if (request->pay_steps && (!costs || !request->wire_bytes))
         return sl_text_fail(text, SLUICE_INVALID,
                             "request.pay_steps is %lld: request.%s must say what %s costs",
@@ -196,6 +205,12 @@ static sluice_status check_groups(const struct sl_text *text, const sluice_plan_
 static sluice_status check_map(const struct sl_text *text, const sluice_plan_request *request,
                                int32_t index, const sluice_plan_layer *layer)
 {
+    int64_t physical = (int64_t)layer->slots_per_rank * request->ranks;
+    if (layer->map_count && layer->map_count != (layer->map ? physical : 0))
+        return sl_text_fail(text, SLUICE_INVALID,
+                            "layers[%d].map_count is %lld: must be %lld, %s, or 0", index,
+                            (long long)layer->map_count, (long long)(layer->map ? physical : 0),
+                            layer->map ? "slots_per_rank times ranks" : "as map is NULL");
     for (int32_t p = 0; layer->map && p < layer->slots_per_rank * request->ranks; p++)
         if (layer->map[p] < -1 || layer->map[p] >= layer->experts)
             return sl_text_fail(text, SLUICE_INVALID,
@@ -281,6 +296,16 @@ static sluice_status check_counts(const struct sl_text *text, const sluice_plan_
     return SLUICE_OK;
 }
 
+/* Then a window must say in how many steps its choices were made. */
+static bool weighs_reads(const sluice_plan_request *request)
+{
+    const sluice_balance_config *balance = request->balance;
+    if (!balance || request->policy != SLUICE_PLAN_LEVEL)
+        return false;
+    return balance->objective == SLUICE_BALANCE_EXPERTS ||
+           (balance->objective == SLUICE_BALANCE_COST && balance->costs->expert_ps > 0);
+}
+
 static sluice_status check_window(const struct sl_text *text, const sluice_plan_request *request,
                                   int32_t index)
 {
@@ -298,6 +323,7 @@ static sluice_status check_window(const struct sl_text *text, const sluice_plan_
             widest = request->layers[i]->experts;
     }
     int32_t least_k = shared && window->tokens == 0;
+    bool steps = request->pay_steps > 0 || weighs_reads(request);
     const struct {
         const char *name;
         int64_t value, least, most;
@@ -305,7 +331,7 @@ static sluice_status check_window(const struct sl_text *text, const sluice_plan_
         {"stride", window->stride, widest, INT32_MAX},
         {"tokens", window->tokens, 0, MOST_LOAD / SL_MAX_SHARED / SL_LEVEL_WINDOWS},
         {"top_k", window->top_k, least_k, SL_MAX_K},
-        {"steps", window->steps, request->pay_steps > 0, INT64_MAX},
+        {"steps", window->steps, steps, INT64_MAX},
     };
     if (!window->counts)
         return sl_text_fail(text, SLUICE_INVALID, "windows[%d].counts is NULL", index);

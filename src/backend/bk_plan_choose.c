@@ -200,20 +200,9 @@ static double gain_of(const struct sl_plan_job *job)
         steps += (double)request->windows[w]->steps;
     for (int32_t l = 0; l < request->layer_count; l++) {
         const struct sl_plan_work *work = job->work + l;
-        double rows = 0;
-        for (int32_t w = 0; w < request->window_count && work->taken > 0; w++) {
-            const sluice_plan_window *window = request->windows[w];
-            double routed = 0;
-            for (int32_t e = 0; e < work->experts; e++)
-                routed += (double)window->counts[window->stride * l + e];
-            rows += routed;
-            if (work->given->shared)
-                rows += work->given->shared *
-                        (window->tokens ? (double)window->tokens : routed / window->top_k);
-        }
-        sum += (work->bound[0] - work->bound[work->taken]) * rows / job->living_count;
+        sum += (work->bound[0] - work->bound[work->taken]) * work->time_ps / job->living_count;
     }
-    return sum / steps * (double)request->balance->costs->row_ps;
+    return sum / steps;
 }
 
 static void predict(struct taker *taker)

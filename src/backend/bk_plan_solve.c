@@ -14,6 +14,7 @@ struct scene {
     int64_t *spread;                  /* [windows] */
     int32_t *present, *wanted;        /* [physical] */
     char *rest;                       /* for the core */
+    double time_ps;                   /* COST: of all windows, over all ranks */
     bool has_map, has_tokens;
 };
 
@@ -24,14 +25,15 @@ static size_t round_up(size_t bytes)
 
 static void *take(char *memory, size_t *at, size_t bytes)
 {
-    char *here = memory ? memory + *at : NULL;
+    /* Without memory only the sizes count. */
+    char *here = (char *)((uintptr_t)memory + *at);
     *at += round_up(bytes);
     return here;
 }
 
 static size_t lay_out(const struct sl_plan_job *job, struct scene *scene, char *memory)
 {
-    size_t at = 0, windows = (size_t)job->request->window_count;
+    size_t at = 0, windows = (size_t)job->windows;
     size_t physical = (size_t)scene->slots * (size_t)job->living_count;
     scene->physical = (int32_t)physical;
     scene->load = take(memory, &at, windows * (size_t)scene->experts * sizeof(int64_t));
@@ -84,35 +86,15 @@ size_t sl_plan_scratch(const struct sl_plan_job *job, int32_t experts, int32_t s
     return fixed + level_bytes + round_up(sl_eplb_bytes(&eplb)) + moves;
 }
 
-/* Loads of the layer in each window, or summed. */
-static void fill_loads(const struct sl_plan_job *job, int32_t layer, struct scene *scene)
-{
-    const sluice_plan_request *request = job->request;
-    int32_t experts = scene->experts, shared = request->layers[layer]->shared;
-    memset(scene->load, 0, (size_t)job->windows * (size_t)experts * sizeof *scene->load);
-    memset(scene->spread, 0, (size_t)job->windows * sizeof *scene->spread);
-    for (int32_t i = 0; i < request->window_count; i++) {
-        const sluice_plan_window *window = request->windows[i];
-        const int64_t *counts = window->counts + window->stride * layer;
-        int32_t w = job->windows == 1 ? 0 : i;
-        int64_t sum = 0;
-        for (int32_t e = 0; e < experts; e++) {
-            scene->load[(ptrdiff_t)w * experts + e] += counts[e];
-            sum += counts[e];
-        }
-        scene->has_tokens = scene->has_tokens || sum > 0;
-        if (shared > 0)
-            scene->spread[w] += shared * (window->tokens ? window->tokens : sum / window->top_k);
-    }
-}
-
 static struct scene open_scene(const struct sl_plan_job *job, int32_t layer, int32_t slots,
                                char *scratch)
 {
     const sluice_plan_layer *given = job->request->layers[layer];
     struct scene scene = {.experts = given->experts, .slots = slots};
     (void)lay_out(job, &scene, scratch);
-    fill_loads(job, layer, &scene);
+    scene.time_ps = sl_plan_loads(job, layer, scene.load, scene.spread);
+    for (int64_t i = 0; i < (int64_t)job->windows * scene.experts; i++)
+        scene.has_tokens = scene.has_tokens || scene.load[i] > 0;
     return scene;
 }
 
@@ -184,20 +166,77 @@ static void add_write(struct writer *writer, int32_t to, int32_t expert)
     writer->pending[writer->pending_count++] = (struct sl_moves_write){.to = to, .expert = expert};
 }
 
+static struct sl_level_problem problem_of(struct sl_plan_job *job, int32_t layer,
+                                          const struct scene *scene)
+{
+    struct sl_level_problem problem = level_of(job, scene);
+    problem.work = part_of_work(job, layer);
+    if (job->request->stop) {
+        problem.stop = stop_of;
+        problem.user = job;
+    }
+    return problem;
+}
+
+/* Into scene->wanted, from nothing, as near to what is present as its ranks can be named. */
+static void new_map(const struct sl_plan_job *job, const struct scene *scene,
+                    struct sl_level *level, bool match)
+{
+    char *beside = scene->rest + round_up(sl_level_bytes(&level->problem));
+    sl_level_fresh(level, beside);
+    memcpy(scene->wanted, level->map, (size_t)scene->physical * sizeof *scene->wanted);
+    if (match)
+        sl_level_match(job->living_count, scene->slots, scene->present, scene->wanted, beside);
+}
+
+static bool reaches(struct sl_level *level)
+{
+    bool all = true;
+    for (int32_t w = 0; w < level->problem.windows; w++)
+        all = all && sl_level_least(level, w) <= level->cap[w];
+    return all;
+}
+
+/* Where no repair leads to the target and a new map does, that is the last group: a budget that
+ * does not go so far leaves the repair. */
+static void repair_by_new(struct sl_plan_job *job, int32_t layer, const struct scene *scene,
+                          struct sl_level *level, struct writer *writer)
+{
+    struct sl_plan_work *work = writer->work;
+    struct sl_level_problem problem = problem_of(job, layer, scene);
+    int32_t differ = 0;
+    if (problem.target <= 1 || reaches(level) || level->stopped ||
+        (problem.work && level->work >= problem.work))
+        return;
+    problem.work -= problem.work ? level->work : 0;
+    memcpy(scene->present, level->map, (size_t)scene->physical * sizeof *scene->present);
+    sl_level_open(level, &problem, scene->present, scene->rest);
+    new_map(job, scene, level, true);
+    work->units += level->work;
+    work->stopped = level->stopped;
+    double bound = sl_level_bound(level);
+    for (int32_t p = 0; p < scene->physical; p++)
+        differ += scene->wanted[p] != scene->present[p];
+    /* Each of the writes at most twice, and all groups, must have room. */
+    if (!reaches(level) || work->groups == work->physical ||
+        work->count + 2 * differ > 2 * work->physical)
+        return;
+    for (int32_t p = 0; p < scene->physical; p++)
+        if (scene->wanted[p] >= 0 && scene->wanted[p] != scene->present[p])
+            add_write(writer, slot_of(job, scene->slots, p), scene->wanted[p]);
+    end_group(writer);
+    work->bound[work->groups] = bound;
+}
+
 static void repair(struct sl_plan_job *job, int32_t layer, const struct scene *scene,
                    struct sl_level *level, struct writer *writer)
 {
     const sluice_plan_budget *budget = job->request->budget;
     struct sl_plan_work *work = writer->work;
-    struct sl_level_problem problem = level_of(job, scene);
-    problem.work = part_of_work(job, layer);
+    struct sl_level_problem problem = problem_of(job, layer, scene);
     if (budget && !SL_MUTANT(plan_budget_ignored)) {
         problem.layer_slots = limit_of(budget->layer_slots);
         problem.rank_slots = limit_of(budget->rank_slots);
-    }
-    if (job->request->stop) {
-        problem.stop = stop_of;
-        problem.user = job;
     }
     sl_level_open(level, &problem, scene->present, scene->rest);
     sl_level_repair(level);
@@ -211,26 +250,18 @@ static void repair(struct sl_plan_job *job, int32_t layer, const struct scene *s
     }
     work->units = level->work;
     work->stopped = level->stopped;
+    repair_by_new(job, layer, scene, level, writer);
 }
 
-/* Into scene->wanted, from nothing; bound[] of before and after. */
+/* A new map, with bound[] of before and after. */
 static void level_fresh(struct sl_plan_job *job, int32_t layer, const struct scene *scene,
                         struct sl_level *level, struct sl_plan_work *work)
 {
-    struct sl_level_problem problem = level_of(job, scene);
-    problem.work = part_of_work(job, layer);
-    if (job->request->stop) {
-        problem.stop = stop_of;
-        problem.user = job;
-    }
-    char *eplb = scene->rest + round_up(sl_level_bytes(&problem));
+    struct sl_level_problem problem = problem_of(job, layer, scene);
     sl_level_open(level, &problem, scene->present, scene->rest);
     work->bound[0] = level->bound[0];
-    sl_level_fresh(level, eplb);
+    new_map(job, scene, level, scene->has_map);
     work->bound[1] = sl_level_bound(level);
-    memcpy(scene->wanted, level->map, (size_t)scene->physical * sizeof *scene->wanted);
-    if (scene->has_map)
-        sl_level_match(job->living_count, scene->slots, scene->present, scene->wanted, eplb);
     work->units = level->work;
     work->stopped = level->stopped;
 }
@@ -294,6 +325,7 @@ void sl_plan_solve(struct sl_plan_job *job, int32_t layer, char *scratch)
     world.slots = work->slots;
     scene.has_map = work->given->map != NULL;
     work->has_tokens = scene.has_tokens;
+    work->time_ps = scene.time_ps;
     for (int32_t p = 0; p < work->physical; p++)
         work->map[p] = scene.has_map ? work->given->map[p] : -1;
     for (int32_t p = 0; p < scene.physical; p++)
@@ -341,10 +373,7 @@ int32_t sl_plan_slots(struct sl_plan_job *job, int32_t layer, char *scratch)
         if (!possible)
             continue;
         sl_level_fresh(&level, scene.rest + round_up(sl_level_bytes(&problem)));
-        bool reached = true;
-        for (int32_t w = 0; w < job->windows; w++)
-            reached = reached && sl_level_least(&level, w) <= level.cap[w];
-        if (reached)
+        if (reaches(&level))
             return slots;
     }
     return -1;

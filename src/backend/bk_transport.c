@@ -108,10 +108,14 @@ static void fill_needs(const sluice_context *context, const struct sl_exchange *
     needs->fixed_rows = t->row_layout == SLUICE_ROWS_STRIDED
                             ? t->capacity_slot * exchange->local_max
                             : t->capacity_rows;
-    needs->dispatch_wire_bytes = visits * (t->payload_row_bytes + meta);
-    needs->combine_wire_bytes = t->combine_order == SLUICE_COMBINE_EXACT
-                                    ? (others ? rows_back * t->combine_row_bytes : 0)
-                                    : visits * t->combine_row_bytes * 2;
+    /* To each other rank: headers, and the counts of its slots with those that balance carries. */
+    int64_t header = sizeof(struct sl_header), counts = exchange->local_max + 1;
+    int64_t frame = 2 * header + (counts + exchange->carried_max) * 4;
+    needs->dispatch_wire_bytes = visits * (t->payload_row_bytes + meta) + others * frame;
+    needs->combine_wire_bytes = others * header;
+    needs->combine_wire_bytes += t->combine_order == SLUICE_COMBINE_EXACT
+                                     ? (others ? rows_back * t->combine_row_bytes : 0)
+                                     : visits * t->combine_row_bytes * 2;
 }
 
 static void size_up(const sluice_context *context, struct sl_exchange *exchange)

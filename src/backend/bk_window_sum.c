@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The sum of a window over ranks: up a binomial tree to the first of the living, the whole down
  * again. Every message has the same length, and a rank that finds two windows which do not fit
- * together, or that a peer does not come, says so in it, so that all ranks come to the same
- * verdict: who is further from a missing rank waits a little longer. Nothing here waits: each poll
- * does what can be done. */
+ * together says so in it. Where it takes long, ranks say that they wait, and are told for whom
+ * (bk_window_ask.c). Nothing here waits: each poll does what can be done. */
 #include "bk_context.h"
 #include "bk_exchange.h"
 
@@ -23,13 +22,13 @@ static sluice_status post(sluice_context *context, bool receives, int32_t peer, 
         receives ? comm->irecv(comm->user, SL_CHANNEL_LOAD, peer, data, bytes, request)
                  : comm->isend(comm->user, SL_CHANNEL_LOAD, peer, data, bytes, request);
     if (status)
-        sum->peer[0] = peer;
+        sum->failed = peer;
     else
         sum->open++;
     return status;
 }
 
-/* Polls what is open; sum->open is 0 when all has come. On failure sum->peer[0] is whose. */
+/* Polls what is open; sum->open is 0 when all has come. On failure sum->failed is whose. */
 static sluice_status poll_open(sluice_context *context)
 {
     struct sl_window_sum *sum = &context->window_sum;
@@ -44,7 +43,7 @@ static sluice_status poll_open(sluice_context *context)
             i++;
         }
         if (status) {
-            sum->peer[0] = peer;
+            sum->failed = peer;
             return status;
         }
     }
@@ -60,17 +59,11 @@ static void judge(struct sl_window_note *own, sluice_status verdict, int32_t ran
     own->other = other;
 }
 
-/* Where a child's note comes: the one that was left may still come into the inbox. */
-static struct sl_window_note *inbox(const sluice_context *context)
-{
-    return context->window_sum.child >= 0 ? context->windows.spare : context->windows.inbox;
-}
-
 /* Adds what a child has handed up. */
 static void merge(const sluice_context *context, int32_t child)
 {
     struct sl_window_note *own = context->windows.note;
-    const struct sl_window_note *note = inbox(context);
+    const struct sl_window_note *note = context->windows.inbox;
     if (note->verdict)
         judge(own, note->verdict, note->rank, note->other);
     else if (note->magic != own->magic || note->kept != own->kept || note->number != own->number)
@@ -79,44 +72,20 @@ static void merge(const sluice_context *context, int32_t child)
         own->values[i] += note->values[i];
 }
 
-/* The peer that is waited for is left behind; its buffers are not touched until the end. */
-static int32_t leave(struct sl_window_sum *sum)
-{
-    sum->left[sum->left_open++] = sum->request[0];
-    sum->open = 0;
-    return sum->peer[0];
-}
-
-/* Hands the result to all children below `bit` but the one that was left. */
+/* Hands the result to all children. */
 static sluice_status spread(sluice_context *context, struct sl_window_note *result)
 {
     struct sl_window_sum *sum = &context->window_sum;
     int32_t own = context->comm.rank;
     sum->stage = SL_SUM_SPREAD;
     sum->result = result;
+    if (own == 0)
+        sl_ask_whole(context);
     sluice_status status = SLUICE_OK;
     for (int32_t bit = sum->bit / 2; !status && bit > 0; bit /= 2)
-        if (own + bit < context->living_count && own + bit != sum->child)
+        if (own + bit < context->living_count)
             status = post(context, false, own + bit, result);
     return status;
-}
-
-/* A child does not come: everybody is told so, by those who do. */
-static void leave_child(sluice_context *context)
-{
-    struct sl_window_sum *sum = &context->window_sum;
-    sum->child = leave(sum);
-    judge(context->windows.note, SLUICE_PEER_LOST, context->living[sum->child], context->rank);
-    sum->bit *= 2;
-}
-
-/* The parent does not come: those below are told so. */
-static sluice_status leave_parent(sluice_context *context)
-{
-    struct sl_window_note *verdict = context->windows.spare;
-    *verdict = *context->windows.note;
-    judge(verdict, SLUICE_PEER_LOST, context->living[leave(&context->window_sum)], context->rank);
-    return spread(context, verdict);
 }
 
 /* Nothing is open: the next thing to do. */
@@ -132,7 +101,7 @@ static sluice_status go_on(sluice_context *context)
         if (sum->bit >= living)
             return spread(context, windows->note);
         if (!(own & sum->bit))
-            return post(context, true, own + sum->bit, inbox(context));
+            return post(context, true, own + sum->bit, windows->inbox);
         sum->stage = SL_SUM_HAND;
         return post(context, false, own - sum->bit, windows->note);
     case SL_SUM_HAND:
@@ -149,10 +118,12 @@ static sluice_status go_on(sluice_context *context)
 void sl_sum_start(sluice_context *context)
 {
     context->window_sum = (struct sl_window_sum){
-        .stage = SL_SUM_TAKE, .bit = 1, .child = -1, .begin = sl_now(context)};
+        .stage = SL_SUM_TAKE, .bit = 1, .lost = -1, .named = -1, .begin = sl_now(context)};
+    sl_ask_start(context);
 }
 
-/* Does all that can be done now. */
+/* Does all that can be done now. A peer that the communicator has lost is not waited for, and
+ * nothing after it is done. */
 static sluice_status advance(sluice_context *context)
 {
     struct sl_window_sum *sum = &context->window_sum;
@@ -160,7 +131,7 @@ static sluice_status advance(sluice_context *context)
     while (!status && sum->stage != SL_SUM_IDLE) {
         bool takes = sum->stage == SL_SUM_TAKE && sum->open == 1;
         status = poll_open(context);
-        if (status || sum->open)
+        if (status || sum->open || sum->lost >= 0)
             break;
         if (takes) {
             merge(context, context->comm.rank + sum->bit);
@@ -168,50 +139,103 @@ static sluice_status advance(sluice_context *context)
         }
         status = go_on(context);
     }
+    if (status == SLUICE_PEER_LOST) {
+        sum->lost = sum->failed;
+        status = SLUICE_OK;
+    }
     return status;
 }
 
-/* When the present wait ends, in sixteenths of the timeout: for a child after 16 and one more for
- * each level up, for the parent after 32 and one more for each level down, for children that are to
- * take the result after 48. */
-static int64_t deadline(const sluice_context *context)
+static bool passed(const sluice_context *context, int64_t parts)
 {
-    const struct sl_window_sum *sum = &context->window_sum;
-    int64_t level = 0;
-    for (int32_t bit = sum->bit; bit > 1; bit /= 2)
-        level++;
-    int64_t parts = sum->stage == SL_SUM_TAKE     ? 16 + level
-                    : sum->stage == SL_SUM_SPREAD ? 48
-                                                  : 32 + 10 - level;
-    int64_t part = context->windows.timeout_ns / 16;
-    return part > (INT64_MAX - sum->begin) / parts ? INT64_MAX : sum->begin + part * parts;
+    return sl_now(context) >= sl_sum_deadline(context, context->window_sum.begin, parts);
 }
 
-/* The present wait has ended. */
-static sluice_status give_up(sluice_context *context)
+int64_t sl_sum_deadline(const sluice_context *context, int64_t begin, int64_t parts)
+{
+    int64_t part = context->windows.timeout_ns / 16;
+    return part > (INT64_MAX - begin) / parts ? INT64_MAX : begin + part * parts;
+}
+
+/* Ends the sum with a verdict of this rank's own. */
+static void end_with(sluice_context *context, int32_t lost)
 {
     struct sl_window_sum *sum = &context->window_sum;
-    if (sum->stage == SL_SUM_TAKE && sum->child < 0) {
-        leave_child(context);
-        return advance(context);
-    }
-    if (sum->stage == SL_SUM_HAND || sum->stage == SL_SUM_WAIT) {
-        sluice_status status = leave_parent(context);
-        return status ? status : advance(context);
-    }
-    if (sum->stage == SL_SUM_SPREAD && sum->result->verdict) {
-        sum->stage = SL_SUM_IDLE; /* the verdict stands, whether they took it or not */
+    struct sl_window_note *verdict = context->windows.verdict;
+    *verdict = *context->windows.note;
+    verdict->verdict = SLUICE_OK; /* who is missing goes before who does not fit */
+    judge(verdict, SLUICE_PEER_LOST, context->living[lost], context->rank);
+    sum->result = verdict;
+    sum->stage = SL_SUM_IDLE;
+}
+
+/* The result is on its way to children, and one does not take it. */
+static sluice_status end_spread(sluice_context *context)
+{
+    struct sl_window_sum *sum = &context->window_sum;
+    bool ends = (sum->lost >= 0 && !sum->open) || passed(context, SL_SUM_END);
+    if (!ends)
         return SLUICE_OK;
+    if (sum->result->verdict)
+        sum->stage = SL_SUM_IDLE; /* it stands, whether they took it or not */
+    else
+        end_with(context, sum->lost >= 0 ? sum->lost : sum->peer[0]);
+    return SLUICE_OK;
+}
+
+/* The first of the living decides who is missing: nobody else can tell a rank that is from one that
+ * waits for it. */
+static sluice_status lead(sluice_context *context)
+{
+    struct sl_window_sum *sum = &context->window_sum;
+    if (sum->stage == SL_SUM_TAKE && !passed(context, SL_SUM_ASK))
+        return SLUICE_OK;
+    sluice_status status = sl_ask_listen(context, passed(context, SL_SUM_JUDGE));
+    if (status)
+        return status;
+    if (sum->stage == SL_SUM_SPREAD) {
+        sl_ask_orphans(context, context->windows.ended + 1);
+        return end_spread(context);
     }
-    return SLUICE_PEER_LOST;
+    if (sum->stage == SL_SUM_TAKE && passed(context, SL_SUM_JUDGE)) {
+        sum->named = sl_ask_missing(context);
+        if (sum->named < 0 && passed(context, SL_SUM_DESPAIR))
+            sum->named = sum->lost >= 0 ? sum->lost : sum->peer[0];
+        if (sum->named > 0) {
+            sl_ask_tell(context, sum->named);
+            sum->stage = SL_SUM_TELL;
+        }
+    }
+    if (sum->stage == SL_SUM_TELL && (sl_ask_told(context) || passed(context, SL_SUM_END)))
+        end_with(context, sum->named);
+    return SLUICE_OK;
+}
+
+/* All others say that they wait, and are told. Who hears nothing names the one that should tell. */
+static sluice_status follow(sluice_context *context)
+{
+    struct sl_window_sum *sum = &context->window_sum;
+    if (sum->stage == SL_SUM_SPREAD)
+        return end_spread(context);
+    int32_t named = -1;
+    sluice_status status = sl_ask_ask(context, &named);
+    if (status == SLUICE_OK && named < 0 && passed(context, SL_SUM_END))
+        status = SLUICE_PEER_LOST;
+    if (status == SLUICE_PEER_LOST)
+        named = 0;
+    else if (status)
+        return status;
+    if (named >= 0)
+        end_with(context, named);
+    return SLUICE_OK;
 }
 
 sluice_status sl_sum_poll(sluice_context *context, bool *done)
 {
     const struct sl_window_sum *sum = &context->window_sum;
-    sluice_status status = advance(context);
-    while (!status && sum->stage != SL_SUM_IDLE && sl_now(context) >= deadline(context))
-        status = give_up(context);
+    sluice_status status = sum->stage == SL_SUM_TELL ? SLUICE_OK : advance(context);
+    if (!status && sum->stage != SL_SUM_IDLE)
+        status = context->comm.rank ? follow(context) : lead(context);
     *done = !status && sum->stage == SL_SUM_IDLE;
     return status;
 }
@@ -220,12 +244,11 @@ void sl_sum_end(sluice_context *context)
 {
     struct sl_window_sum *sum = &context->window_sum;
     sum->stage = SL_SUM_IDLE;
-    if (!sum->open && !sum->left_open)
+    sl_ask_end(context);
+    if (!sum->open)
         return;
     /* Buffers belong to a request until poll says that it has ended, which a cancel makes it. */
     context->comm.cancel(context->comm.user, SL_CHANNEL_LOAD);
-    while (sum->left_open)
-        sum->request[sum->open++] = sum->left[--sum->left_open];
     while (sum->open)
         (void)poll_open(context);
 }

@@ -70,10 +70,10 @@ static void count_landed(const sluice_context *context, int64_t *values)
     }
 }
 
-static bool sums(const sluice_context *context)
+bool sl_windows_sums(const sluice_context *context, int32_t ranks)
 {
-    return !SL_MUTANT(window_own_rank) && (context->uses & SLUICE_USE_SUMMED_LOAD) &&
-           context->living_count > 1 && !(context->flags & SLUICE_OPEN_EVERY_RANK_EVERY_ROW);
+    return !SL_MUTANT(window_own_rank) && (context->uses & SLUICE_USE_SUMMED_LOAD) && ranks > 1 &&
+           !(context->flags & SLUICE_OPEN_EVERY_RANK_EVERY_ROW);
 }
 
 /* -------------------------------------------------------------------------- begin and end */
@@ -82,7 +82,8 @@ static size_t lay(struct sl_windows *windows, char *base)
 {
     size_t row = (size_t)windows->width * sizeof(int64_t);
     size_t note = sizeof(struct sl_window_note) + row;
-    size_t ring = (size_t)windows->kept * row, used = ring + 2 * row + 4 * note;
+    size_t ring = (size_t)windows->kept * row;
+    size_t used = ring + 2 * row + 3 * note + sizeof(struct sl_window_note);
     if (base) {
         windows->reach = base + used;
         windows->ring = (int64_t *)(void *)base;
@@ -90,8 +91,8 @@ static size_t lay(struct sl_windows *windows, char *base)
         windows->next = windows->mark + windows->width;
         windows->note = (struct sl_window_note *)(void *)(windows->next + windows->width);
         windows->inbox = (struct sl_window_note *)(void *)((char *)windows->note + note);
-        windows->spare = (struct sl_window_note *)(void *)((char *)windows->inbox + note);
-        windows->down = (struct sl_window_note *)(void *)((char *)windows->spare + note);
+        windows->down = (struct sl_window_note *)(void *)((char *)windows->inbox + note);
+        windows->verdict = (struct sl_window_note *)(void *)((char *)windows->down + note);
     }
     return used;
 }
@@ -138,9 +139,11 @@ sluice_status sl_load_windows(sluice_context *context, const sluice_load_windows
     if (config->kept) {
         windows.bytes = lay(&windows, NULL) + reach_bytes(context);
         windows.memory = sl_alloc(context, windows.bytes, SLUICE_MEM_STATE);
-        if (!windows.memory)
+        if (!windows.memory || !sl_ask_open(context)) {
+            sl_free(context, windows.memory, windows.bytes, SLUICE_MEM_STATE);
             return sl_fail(context, SLUICE_NO_MEMORY, "no memory for %zu bytes of %d windows",
                            windows.bytes, config->kept);
+        }
         (void)lay(&windows, windows.memory);
         if ((status = count_all(context, NULL, windows.mark))) {
             sl_free(context, windows.memory, windows.bytes, SLUICE_MEM_STATE);
@@ -156,6 +159,7 @@ void sl_windows_close(sluice_context *context)
 {
     (void)sl_windows_settle(context);
     sl_sum_end(context);
+    sl_ask_close(context);
     sl_free(context, context->windows.memory, context->windows.bytes, SLUICE_MEM_STATE);
 }
 
@@ -252,7 +256,7 @@ static sluice_status take_landed(sluice_context *context, bool wait)
     for (int64_t i = 0; i < windows->width; i++)
         note->values[i] =
             windows->next[i] - (SL_MUTANT(window_from_the_start) ? 0 : windows->mark[i]);
-    if (sums(context)) {
+    if (sl_windows_sums(context, context->living_count)) {
         sl_sum_start(context);
     } else {
         keep(windows, note);
@@ -281,7 +285,7 @@ static sluice_status move_on(sluice_context *context, int32_t *done)
     status = sl_sum_poll(context, &whole);
     const struct sl_window_note *result = context->window_sum.result;
     if (status)
-        return fail(context, status, context->living[context->window_sum.peer[0]], context->rank);
+        return fail(context, status, context->living[context->window_sum.failed], context->rank);
     if (whole && result->verdict)
         return fail(context, result->verdict, result->rank, result->other);
     if (whole)
@@ -322,5 +326,8 @@ sluice_status sl_load_window_poll(sluice_context *context, int32_t *done)
     if ((status = check_ready(context)))
         return status;
     *done = 1;
-    return context->window_sum.stage == SL_SUM_IDLE ? SLUICE_OK : move_on(context, done);
+    if (context->window_sum.stage != SL_SUM_IDLE)
+        return move_on(context, done);
+    sl_ask_idle(context);
+    return SLUICE_OK;
 }

@@ -51,7 +51,7 @@ struct sl_level {
     int64_t *saved;                       /* [windows * (P + ranks)] */
     int32_t *queue, *came_from, *came_to; /* [ranks] a walk: slots that pass load on */
     uint8_t *seen;                        /* [windows * ranks] reached from too full ranks */
-    struct sl_level_write *kept;          /* [P] */
+    struct sl_level_write *kept, *best;   /* [P] each */
     int64_t *fixed;                       /* [windows * ranks] load that only the rank serves */
     uint8_t *cut;                         /* [windows * ranks] of before the trials */
     int32_t *list;                        /* [P + E] candidates */

@@ -20,6 +20,7 @@ static size_t lay_out(struct sl_level *level, const struct sl_level_problem *pro
         {(void **)&level->origin, physical * sizeof(int32_t)},
         {(void **)&level->write, physical * sizeof(struct sl_level_write)},
         {(void **)&level->kept, physical * sizeof(struct sl_level_write)},
+        {(void **)&level->best, physical * sizeof(struct sl_level_write)},
         {(void **)&level->bound, (physical + 1) * sizeof(double)},
         {(void **)&level->rank_of, physical * sizeof(int32_t)},
         {(void **)&level->first, experts * sizeof(int32_t)},

@@ -13,10 +13,20 @@ struct pass {
     const struct sl_layer_balance *own;
     struct sl_context_balance *balance;
     const struct sl_shape *shape;
+    bool copies, columns;      /* what it places: choices, shared columns */
+    bool dispatched, recorded; /* where choices go */
+    int32_t top_k;
     const int64_t *quota; /* [P] of this call */
     int64_t *room;        /* [ranks] shared columns of this call */
-    int32_t rank;         /* of the next shared column, while room[rank] > 0 */
     struct sl_ids dispatch, recorder;
+};
+
+/* One thread's rows of it. */
+struct share {
+    const struct pass *pass;
+    struct sl_turn *turns; /* [E] */
+    int32_t rank;          /* of the next shared column, while there is some left */
+    int64_t left;
 };
 
 /* ----------------------------------------------------------------------- quotas of this call */
@@ -98,13 +108,6 @@ static void cut_shared(struct pass *pass)
 
 /* ---------------------------------------------------------------------------------- choices */
 
-static void start_turns(const struct pass *pass)
-{
-    const struct sl_place *place = &pass->walk->call.layer->bank->place;
-    for (int32_t e = 0; e < pass->shape->experts; e++)
-        pass->balance->turns[e] = (struct sl_turn){.at = place->alive_start[e] - 1};
-}
-
 /* The next copy with a quota. */
 static void take_turn(const struct pass *pass, struct sl_turn *turn)
 {
@@ -118,22 +121,49 @@ static void take_turn(const struct pass *pass, struct sl_turn *turn)
     turn->slot = sl_slot_of(pass->shape, turn->physical);
 }
 
-static void place_choices(struct pass *pass, int64_t t)
+/* How many choices of expert e are in parts before this one. */
+static int64_t choices_before(const struct pass *pass, int32_t e, int32_t index, int32_t parts)
 {
     const struct sl_walk *walk = pass->walk;
-    bool dispatched = walk->call.dispatch_ids.wanted, recorded = walk->call.recorder_ids.wanted;
-    const struct sl_ids *from = dispatched ? &pass->dispatch : &pass->recorder;
-    for (int32_t k = 0; k < walk->remap.top_k; k++) {
+    uint64_t count = walk->chosen[e];
+    for (int32_t i = index; i < parts && index > 0; i++)
+        count -= walk->chosen[(int64_t)i * walk->entries + e];
+    return index > 0 ? (int64_t)count : 0;
+}
+
+/* As after the choices of the parts before this one. */
+static void start_turns(const struct share *share, int32_t index, int32_t parts)
+{
+    const struct pass *pass = share->pass;
+    const struct sl_place *place = &pass->walk->call.layer->bank->place;
+    for (int32_t e = 0; e < pass->shape->experts; e++) {
+        struct sl_turn *turn = &share->turns[e];
+        *turn = (struct sl_turn){.at = place->alive_start[e] - 1};
+        int64_t before = choices_before(pass, e, index, parts);
+        while (before > 0) {
+            take_turn(pass, turn);
+            int64_t taken = before < turn->left ? before : turn->left;
+            turn->left -= (int32_t)taken;
+            before -= taken;
+        }
+    }
+}
+
+static void place_choices(const struct share *share, int64_t t)
+{
+    const struct pass *pass = share->pass;
+    const struct sl_ids *from = pass->dispatched ? &pass->dispatch : &pass->recorder;
+    for (int32_t k = 0; k < pass->top_k; k++) {
         int64_t e = sl_id_at(from, t, k);
         if (e < 0)
             continue;
-        struct sl_turn *turn = &pass->balance->turns[e];
+        struct sl_turn *turn = &share->turns[e];
         if (turn->left == 0)
             take_turn(pass, turn);
         turn->left--;
-        if (dispatched)
+        if (pass->dispatched)
             sl_id_put(&pass->dispatch, t, k, turn->slot);
-        if (recorded)
+        if (pass->recorded)
             sl_id_put(&pass->recorder, t, k, turn->physical);
     }
 }
@@ -160,20 +190,39 @@ static int32_t home_of(const struct pass *pass, int64_t t)
     return remap->by_row ? sl_serving_rank(remap, t) : pass->shape->rank;
 }
 
-/* In rising order, each as far as its quota; they are as many as the columns. */
-static int32_t next_rank(struct pass *pass)
+static bool is_valid(const struct sl_walk *walk, int64_t t)
 {
-    while (pass->room[pass->rank] == 0)
-        pass->rank++;
-    pass->room[pass->rank]--;
-    return pass->rank;
+    return !walk->call.io.row_valid || walk->call.io.row_valid[t];
+}
+
+/* As after the columns of the rows before this part's. */
+static void start_ranks(struct share *share, int64_t from)
+{
+    const struct pass *pass = share->pass;
+    const struct sl_walk *walk = pass->walk;
+    int64_t before = 0;
+    for (int64_t t = 0; t < from && t < walk->call.io.valid_rows; t++)
+        before += is_valid(walk, t) ? pass->shape->shared : 0;
+    share->rank = 0;
+    while (before > 0 && before >= pass->room[share->rank])
+        before -= pass->room[share->rank++];
+    share->left = share->rank < pass->shape->ranks ? pass->room[share->rank] - before : 0;
+}
+
+/* In rising order, each as far as its quota; they are as many as the columns. */
+static int32_t next_rank(struct share *share)
+{
+    while (share->left == 0)
+        share->left = share->pass->room[++share->rank];
+    share->left--;
+    return share->rank;
 }
 
 /* Of the ranks the row visits the one with the most room, the lowest of several; else home. */
-static int32_t visited_rank(struct pass *pass, int64_t t)
+static int32_t visited_rank(const struct pass *pass, int64_t t)
 {
     int32_t best = -1, home = home_of(pass, t);
-    for (int32_t k = 0; k < pass->walk->remap.top_k; k++) {
+    for (int32_t k = 0; k < pass->top_k; k++) {
         int64_t slot = sl_id_at(&pass->dispatch, t, k);
         int32_t r = slot < 0 ? -1 : (int32_t)(slot / pass->shape->local);
         if (r < 0 || r == home || pass->room[r] == 0)
@@ -188,9 +237,14 @@ static int32_t visited_rank(struct pass *pass, int64_t t)
     return best;
 }
 
+static bool visited_only(const struct pass *pass)
+{
+    return pass->own->config.visited_only != 0 && !SL_MUTANT(balance_visits_ignored);
+}
+
 static bool visits(const struct pass *pass, int64_t t, int32_t rank)
 {
-    for (int32_t k = 0; k < pass->walk->remap.top_k; k++) {
+    for (int32_t k = 0; k < pass->top_k; k++) {
         int64_t slot = sl_id_at(&pass->dispatch, t, k);
         if (slot >= 0 && slot / pass->shape->local == rank)
             return true;
@@ -198,25 +252,64 @@ static bool visits(const struct pass *pass, int64_t t, int32_t rank)
     return false;
 }
 
-static int32_t shared_rank(struct pass *pass, int64_t t, int32_t j)
+static int32_t shared_rank(struct share *share, int64_t t, int32_t j)
 {
-    bool visited = pass->own->config.visited_only != 0 && !SL_MUTANT(balance_visits_ignored);
+    const struct pass *pass = share->pass;
     if (pass->own->column[0] < 0)
-        return visited ? visited_rank(pass, t) : next_rank(pass);
+        return visited_only(pass) ? visited_rank(pass, t) : next_rank(share);
     int32_t rank = pass->own->column[j];
-    return visited && !visits(pass, t, rank) ? home_of(pass, t) : rank;
+    return visited_only(pass) && !visits(pass, t, rank) ? home_of(pass, t) : rank;
 }
 
-static void place_shared(struct pass *pass, int64_t t)
+static void place_shared(struct share *share, int64_t t)
 {
+    const struct pass *pass = share->pass;
     for (int32_t j = 0; j < pass->shape->shared; j++) {
-        int64_t rank = shared_rank(pass, t, j);
-        sl_id_put(&pass->dispatch, t, pass->walk->remap.top_k + j,
+        int64_t rank = shared_rank(share, t, j);
+        sl_id_put(&pass->dispatch, t, pass->top_k + j,
                   rank * pass->shape->local + pass->shape->slots + j);
     }
 }
 
 /* ------------------------------------------------------------------------------------- rows */
+
+/* On copies that nothing else can point at: what they say stays in registers. */
+static void place_rows(const struct share *begin, int64_t from, int64_t to)
+{
+    const struct pass own = *begin->pass, *pass = &own;
+    const struct sl_walk *walk = pass->walk;
+    struct share own_share = *begin, *share = &own_share;
+    share->pass = pass;
+    to = to < walk->call.io.valid_rows ? to : walk->call.io.valid_rows;
+    for (int64_t t = from; t < to && pass->copies; t++)
+        if (is_valid(walk, t))
+            place_choices(share, t);
+    for (int64_t t = from; t < to && pass->columns; t++)
+        if (is_valid(walk, t))
+            place_shared(share, t);
+}
+
+static void place_part(void *job, int32_t index, int32_t parts)
+{
+    const struct pass *pass = job;
+    struct share share = {.pass = pass,
+                          .turns = pass->balance->turns + (ptrdiff_t)index * pass->shape->experts};
+    int64_t from, to;
+    sl_walk_part(pass->walk, index, parts, &from, &to);
+    if (pass->copies)
+        start_turns(&share, index, parts);
+    if (pass->columns)
+        start_ranks(&share, from);
+    place_rows(&share, from, to);
+}
+
+/* Each row's columns go where the rows before it left most room: one after the other. */
+static void place_by_visits(struct pass *pass)
+{
+    pass->copies = false;
+    pass->columns = true;
+    place_part(pass, 0, 1);
+}
 
 /* Gives the choices that the walk left as experts their copies, and shared columns their ranks; in
  * row order, so the j-th choice of an expert goes where j falls. Counts for route. */
@@ -227,31 +320,29 @@ static void place_all(struct sl_walk *walk, int32_t layer)
                         .own = &context->balance->layers[layer],
                         .balance = context->balance,
                         .shape = &walk->call.layer->bank->shape,
+                        .dispatched = walk->call.dispatch_ids.wanted,
+                        .recorded = walk->call.recorder_ids.wanted,
+                        .top_k = walk->remap.top_k,
                         .room = context->balance->room};
     bool stale = pass.own->config.mode == SLUICE_BALANCE_STALE;
-    bool copies = walk->later;
     bool level = context->shared_policy == SLUICE_SHARED_LEVEL && walk->call.layer->shared > 0 &&
-                 walk->call.dispatch_ids.wanted;
+                 pass.dispatched;
     pass.quota = pass.own->routed;
     pass.dispatch = sl_ids_of(&walk->call.dispatch_ids.view);
     pass.recorder = sl_ids_of(&walk->call.recorder_ids.view);
-    if (copies && stale)
+    if (walk->later && stale)
         cut_routed(&pass);
-    if (copies)
-        start_turns(&pass);
     if (level && stale)
         cut_shared(&pass);
     else if (level)
         memcpy(pass.room, pass.own->shared, (size_t)pass.shape->ranks * sizeof *pass.room);
-    copies = copies && (walk->call.dispatch_ids.wanted || walk->call.recorder_ids.wanted);
-    for (int64_t t = 0; t < walk->call.io.valid_rows; t++) {
-        if (walk->call.io.row_valid && !walk->call.io.row_valid[t])
-            continue;
-        if (copies)
-            place_choices(&pass, t);
-        if (level)
-            place_shared(&pass, t);
-    }
+    bool in_turn = level && visited_only(&pass) && pass.own->column[0] < 0;
+    pass.copies = walk->later && (pass.dispatched || pass.recorded);
+    pass.columns = level && !in_turn;
+    if (pass.copies || pass.columns)
+        sl_walk_again(walk, place_part, &pass);
+    if (in_turn)
+        place_by_visits(&pass);
     if (walk->later)
         count_choices(&pass);
 }

@@ -192,15 +192,21 @@ uint64_t *sl_walk_counters(const struct sl_walk *walk)
            (walk->holds ? (int64_t)sl_threads(walk->call.context) * bank->shape.physical : 0);
 }
 
+void sl_walk_part(const struct sl_walk *walk, int32_t index, int32_t parts, int64_t *from,
+                  int64_t *to)
+{
+    int64_t rows = walk->call.rows, blocks = (rows + SL_BLOCK_ROWS - 1) / SL_BLOCK_ROWS;
+    *from = blocks * index / parts * SL_BLOCK_ROWS;
+    *to = blocks * (index + 1) / parts * SL_BLOCK_ROWS;
+    *to = *to > rows ? rows : *to;
+}
+
 static void run_part(void *job, int32_t index, int32_t parts)
 {
     struct run *run = job;
     const struct sl_walk *walk = run->walk;
-    int64_t blocks = (walk->call.rows + SL_BLOCK_ROWS - 1) / SL_BLOCK_ROWS;
-    int64_t from = blocks * index / parts * SL_BLOCK_ROWS;
-    int64_t to = blocks * (index + 1) / parts * SL_BLOCK_ROWS;
-    if (to > walk->call.rows)
-        to = walk->call.rows;
+    int64_t from, to;
+    sl_walk_part(walk, index, parts, &from, &to);
     const struct sl_bank *bank = walk->call.layer->bank;
     struct part part = {
         .counters =
@@ -254,6 +260,11 @@ void sl_walk_run(struct sl_walk *walk)
         walk->tally.rejected += run.tally[i].rejected;
         walk->tally.dead += run.tally[i].dead;
     }
+}
+
+void sl_walk_again(const struct sl_walk *walk, sl_job_fn *run, void *job)
+{
+    (void)sl_pool_run(sl_cpu_of(walk->call.context)->pool, run, job, walk->call.rows, GRAIN_ROWS);
 }
 
 void sl_walk_keep(struct sl_walk *walk)

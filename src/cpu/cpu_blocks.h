@@ -20,7 +20,8 @@ struct sl_walk {
     int64_t *load;    /* waterfill: [parts][ranks] choices by destination, zeroed by the caller */
     bool later;       /* balance: choices stay experts in this pass */
     int32_t entries;  /* balance: experts or physical experts, whatever the choices are */
-    uint64_t *chosen; /* balance: [parts][entries] choices, zeroed by the caller */
+    uint64_t *chosen; /* balance: [parts][entries] choices, zeroed by the caller; then the first
+                       * has those of all */
     bool holds;       /* the call may fail after the run: counts wait beside the bank's */
     struct sl_remap_tally tally;
 };
@@ -28,6 +29,11 @@ struct sl_walk {
 /* Runs the walk on the context's threads. The second pass of waterfill and balance is the caller's
  * (cpu_waterfill.c, cpu_balance.c). */
 void sl_walk_run(struct sl_walk *walk);
+
+/* Runs `run` on the parts that sl_walk_run ran on: part `index` has rows [from, to). */
+void sl_walk_again(const struct sl_walk *walk, sl_job_fn *run, void *job);
+void sl_walk_part(const struct sl_walk *walk, int32_t index, int32_t parts, int64_t *from,
+                  int64_t *to);
 
 /* Where the calling thread counts for the walk: [P]. */
 uint64_t *sl_walk_counters(const struct sl_walk *walk);

@@ -196,7 +196,8 @@ static void tally_moved(const struct sl_dispatch *call, int32_t own)
     uint64_t useful = tokens * call->token_bytes;
     uint64_t others = (uint64_t)lane->send.peers - 1;
     uint64_t meta = tokens * (uint64_t)(1 + 2 * call->columns) * 4;
-    uint64_t frame = others * (2 * sizeof(struct sl_header) + ((uint64_t)lane->rows.local + 1) * 4);
+    uint64_t counts = (uint64_t)lane->rows.local + 1 + (uint64_t)call->carried;
+    uint64_t frame = others * (2 * sizeof(struct sl_header) + counts * 4);
     atomic_fetch_add_explicit(&tally->dispatch_useful, useful, memory_order_relaxed);
     atomic_fetch_add_explicit(&tally->dispatch_moved, useful + meta + frame, memory_order_relaxed);
 }

@@ -63,6 +63,7 @@ static sluice_status start_threads(sluice_context *context, const struct sl_text
 static void add_needs(const sluice_context *context, sluice_needs *needs)
 {
     uint64_t bytes = load_bytes(context) + sl_balance_needs(context);
+    bytes += sl_balance_window_needs(context);
     for (int32_t i = 0; i < context->layer_count; i++)
         if (context->layers[i].bank_index == i)
             bytes += counter_bytes(context, &context->banks[i].shape);

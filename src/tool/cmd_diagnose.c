@@ -17,6 +17,9 @@ static const char help[] =
     "  --redundant R        copies more than experts in the plans: as many as ranks, or what "
     "fills\n"
     "                       them\n"
+    "  --current FILE       the placement in force: what is judged as it is, and repaired, "
+    "instead\n"
+    "                       of experts in order; --redundant is then its own unless given\n"
     "  --shared-experts N   shared experts that ride as slots: 0\n"
     "  --top-k N            choices a token, for the shared experts' load: 8\n"
     "  --target X           greatest / mean rank load that is level enough: 1.01\n"
@@ -33,6 +36,7 @@ static int parse(int argc, char **argv, struct sl_diagnose_options *o, char *err
     const struct sl_option options[] = {
         {.name = "ranks", .number = &o->ranks, .least = 1, .most = 1024},
         {.name = "redundant", .number = &o->redundant, .least = 0, .most = 8191},
+        {.name = "current", .text = &o->current},
         {.name = "shared-experts", .number = &o->shared, .least = 0, .most = 8},
         {.name = "top-k", .number = &o->top_k, .least = 1, .most = 64},
         {.name = "target", .real = &o->target, .least = 1, .most = 1024},
@@ -66,6 +70,8 @@ static int set_up(struct sl_diagnose *d, const sluice_api *api, char *err, size_
     const sluice_balance_api *balance = sluice_host_extension(api, SLUICE_EXT_BALANCE);
     const sluice_plan_api *plan = sluice_host_extension(api, SLUICE_EXT_PLAN);
     int32_t experts = d->windows[0].experts;
+    if (o->redundant < 0 && o->current)
+        o->redundant = d->present.slots - experts;
     if (o->redundant < 0)
         o->redundant = o->ranks + (o->ranks - experts % o->ranks) % o->ranks;
     int32_t slots = sl_tool_plan_slots(experts, o->ranks, o->redundant, err, n);

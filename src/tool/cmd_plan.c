@@ -106,14 +106,8 @@ static int load_current(struct work *w, char *err, size_t n)
     const struct sl_counts *counts = &w->windows[0];
     if (!o->current)
         return 0;
-    if (sl_placement_load(o->current, counts->experts, &w->current, err, n))
+    if (sl_tool_current(o->current, counts, o->files[0], o->plan.ranks, &w->current, err, n))
         return -1;
-    if (w->current.layers != counts->layers)
-        return sl_tool_error(err, n, "%s has %d layers: %s has %d", o->current, w->current.layers,
-                             o->files[0], counts->layers);
-    if (w->current.slots % o->plan.ranks)
-        return sl_tool_error(err, n, "%s has %d slots in a layer: not a multiple of --ranks %d",
-                             o->current, w->current.slots, o->plan.ranks);
     if (o->redundant >= 0 && o->redundant != w->current.slots - counts->experts)
         return sl_tool_error(err, n, "--redundant is %d: %s has %d", o->redundant, o->current,
                              w->current.slots - counts->experts);

@@ -31,7 +31,10 @@ static const char help[] =
     "  --placement P        trivial, random, or a file with physical_to_logical_map\n"
     "  --plan P             half-way, level (few moves away) or eplb from the counts so far\n"
     "  --balance M          step balance from the counts of: none, local, stale or now\n"
-    "  --objective O        of step balance: tokens or experts\n"
+    "  --objective O        of step balance: tokens, experts or cost\n"
+    "  --expert-ns N, --row-ps N, --move-ps N   what reading an expert's weights, computing a row\n"
+    "                       and moving a token to another rank and back take: for --objective\n"
+    "                       cost, and to tell how long the slowest rank took\n"
     "  --copy P             static, random, or balanced (with --balance)\n"
     "  --shared P           local, none, waterfill-static, waterfill-dynamic, or level (with\n"
     "                       --balance)\n"
@@ -67,8 +70,10 @@ static const struct sl_option_word balances[] = {{"none", SL_NO_BALANCE},
                                                  {"stale", SLUICE_BALANCE_STALE},
                                                  {"now", SLUICE_BALANCE_NOW},
                                                  {NULL, 0}};
-static const struct sl_option_word objectives[] = {
-    {"tokens", SLUICE_BALANCE_TOKENS}, {"experts", SLUICE_BALANCE_EXPERTS}, {NULL, 0}};
+static const struct sl_option_word objectives[] = {{"tokens", SLUICE_BALANCE_TOKENS},
+                                                   {"experts", SLUICE_BALANCE_EXPERTS},
+                                                   {"cost", SLUICE_BALANCE_COST},
+                                                   {NULL, 0}};
 static const struct sl_option_word plans[] = {
     {"level", SLUICE_PLAN_LEVEL}, {"eplb", SLUICE_PLAN_EPLB}, {NULL, 0}};
 static const struct sl_option_word positions[] = {{"in-order", 0}, {"random", 1}, {NULL, 0}};
@@ -93,6 +98,10 @@ static int check_balance(struct sl_replay_options *o, char *err, size_t n)
         o->copy_policy = balance ? SLUICE_COPY_BALANCED : SLUICE_COPY_STATIC;
     if (o->objective < 0)
         o->objective = SLUICE_BALANCE_TOKENS;
+    if (o->objective == SLUICE_BALANCE_COST && !sl_replay_timed(o))
+        return sl_tool_error(err, n,
+                             "--objective cost needs --expert-ns, --row-ps or --move-ps: what a "
+                             "rank's time goes to");
     if (balance && o->copy_policy != SLUICE_COPY_BALANCED && !level)
         return sl_tool_error(err, n, "--balance needs --copy balanced or --shared level");
     if (o->plan != SL_NO_PLAN && o->steps < 2)
@@ -119,6 +128,9 @@ static int parse(int argc, char **argv, struct sl_replay_options *o, char *err, 
         {.name = "plan", .number = &o->plan, .words = plans},
         {.name = "balance", .number = &o->balance, .words = balances},
         {.name = "objective", .number = &o->objective, .words = objectives},
+        {.name = "expert-ns", .number = &o->expert_ns, .least = 0, .most = 1000000000},
+        {.name = "row-ps", .number = &o->row_ps, .least = 0, .most = 1000000000},
+        {.name = "move-ps", .number = &o->move_ps, .least = 0, .most = 1000000000},
         {.name = "experts", .number = &o->no_experts, .words = experts},
         {.name = "copy", .number = &o->copy_policy, .words = copies},
         {.name = "shared", .number = &o->shared_policy, .words = shareds},

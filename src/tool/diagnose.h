@@ -16,6 +16,7 @@ struct sl_diagnose_options {
     double target;
     double moe_ms; /* what the MoE layers of a step take as it is; 0: not known */
     double expert_mb;
+    const char *current; /* a placement; NULL: experts in order */
     const char *plugin, *plot, *json;
 };
 
@@ -39,7 +40,6 @@ struct sl_remedy {
 };
 
 extern const char *const sl_remedy_keys[SL_REMEDIES];
-extern const char *const sl_remedy_titles[SL_REMEDIES];
 
 struct sl_diagnose {
     struct sl_diagnose_options options;
@@ -54,11 +54,14 @@ struct sl_diagnose {
     struct sl_remedy remedy[SL_REMEDIES];
     struct sl_balance_case balance;
     struct sl_plan_case plan;
-    struct sl_ratios *ratios; /* [layers] of the window that is judged */
-    struct sl_placement trivial;
+    struct sl_ratios *ratios;    /* [layers] of the window that is judged */
+    struct sl_placement present; /* that is in force */
 };
 
-/* Reads the windows: each file is one, or its steps are cut into at most eight. */
+const char *sl_remedy_title(const struct sl_diagnose *d, int remedy);
+
+/* Reads the windows: each file is one, or its steps are cut into at most eight. Reads or makes the
+ * placement in force. */
 int sl_diagnose_load(struct sl_diagnose *d, char *err, size_t n);
 int sl_diagnose_measure(struct sl_diagnose *d, char *err, size_t n);
 void sl_diagnose_free(struct sl_diagnose *d);

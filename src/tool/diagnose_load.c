@@ -49,13 +49,33 @@ static int add_file(struct sl_diagnose *d, const char *path, char *err, size_t n
     return bad;
 }
 
+/* Every expert once, in order, the last slots empty. */
+static int make_trivial(struct sl_diagnose *d, char *err, size_t n)
+{
+    struct sl_placement *p = &d->present;
+    int32_t experts = d->windows[0].experts, ranks = d->options.ranks;
+    *p = (struct sl_placement){.layers = d->windows[0].layers,
+                               .slots = (experts + ranks - 1) / ranks * ranks,
+                               .experts = experts};
+    p->expert = calloc((size_t)p->layers * (size_t)p->slots, sizeof *p->expert);
+    if (!p->expert)
+        return sl_tool_error(err, n, "no memory for a placement");
+    for (int32_t l = 0; l < p->layers; l++)
+        for (int32_t s = 0; s < p->slots; s++)
+            p->expert[(ptrdiff_t)l * p->slots + s] = s < experts ? s : -1;
+    return 0;
+}
+
 int sl_diagnose_load(struct sl_diagnose *d, char *err, size_t n)
 {
     for (int32_t i = 0; i < d->options.count; i++)
         if (add_file(d, d->options.files[i], err, n))
             return -1;
     d->first = d->count > 1;
-    return 0;
+    const struct sl_diagnose_options *o = &d->options;
+    if (!o->current)
+        return make_trivial(d, err, n);
+    return sl_tool_current(o->current, &d->windows[0], o->files[0], o->ranks, &d->present, err, n);
 }
 
 void sl_diagnose_free(struct sl_diagnose *d)
@@ -65,5 +85,5 @@ void sl_diagnose_free(struct sl_diagnose *d)
     for (int i = 0; i < SL_REMEDIES; i++)
         free(d->remedy[i].last);
     free(d->ratios);
-    sl_placement_free(&d->trivial);
+    sl_placement_free(&d->present);
 }

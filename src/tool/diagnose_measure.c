@@ -7,23 +7,6 @@
 const char *const sl_remedy_keys[SL_REMEDIES] = {"as_it_is",  "step_alone", "eplb_even",
                                                  "eplb_step", "level_step", "repair_step"};
 
-/* Every expert once, in order, the last slots empty. */
-static int make_trivial(struct sl_diagnose *d, char *err, size_t n)
-{
-    struct sl_placement *p = &d->trivial;
-    int32_t experts = d->windows[0].experts, ranks = d->options.ranks;
-    *p = (struct sl_placement){.layers = d->windows[0].layers,
-                               .slots = (experts + ranks - 1) / ranks * ranks,
-                               .experts = experts};
-    p->expert = calloc((size_t)p->layers * (size_t)p->slots, sizeof *p->expert);
-    if (!p->expert)
-        return sl_tool_error(err, n, "no memory for a placement");
-    for (int32_t l = 0; l < p->layers; l++)
-        for (int32_t s = 0; s < p->slots; s++)
-            p->expert[(ptrdiff_t)l * p->slots + s] = s < experts ? s : -1;
-    return 0;
-}
-
 static int make_room(struct sl_diagnose *d, char *err, size_t n)
 {
     size_t layers = (size_t)d->windows[0].layers;
@@ -114,9 +97,21 @@ static int judge_planned(struct sl_diagnose *d, int32_t policy, char *err, size_
         return -1;
     int bad =
         judge_kept(d, &p, eplb ? SL_EPLB_EVEN : -1, eplb ? SL_EPLB_STEP : SL_LEVEL_STEP, err, n);
-    if (!bad && !eplb && d->count > 1)
+    if (!bad && !eplb && d->count > 1 && !d->options.current)
         bad = judge_repaired(d, &p, err, n);
     sl_placement_free(&p);
+    return bad;
+}
+
+/* What is in force, repaired: with as many slots as it has. */
+static int judge_current(struct sl_diagnose *d, char *err, size_t n)
+{
+    int32_t slots = d->plan.slots;
+    if (!d->options.current)
+        return 0;
+    d->plan.slots = d->present.slots / d->options.ranks;
+    int bad = judge_repaired(d, &d->present, err, n);
+    d->plan.slots = slots;
     return bad;
 }
 
@@ -169,8 +164,7 @@ static void measure_drift(struct sl_diagnose *d)
 int sl_diagnose_measure(struct sl_diagnose *d, char *err, size_t n)
 {
     measure_drift(d);
-    if (make_room(d, err, n) || make_trivial(d, err, n) ||
-        judge_kept(d, &d->trivial, SL_AS_IT_IS, SL_STEP_ALONE, err, n))
+    if (make_room(d, err, n) || judge_kept(d, &d->present, SL_AS_IT_IS, SL_STEP_ALONE, err, n))
         return -1;
     if (!d->layers)
         return sl_tool_error(err, n, "no layer of %s saw a token",
@@ -178,7 +172,7 @@ int sl_diagnose_measure(struct sl_diagnose *d, char *err, size_t n)
     if (!d->plan.api)
         return 0;
     return judge_planned(d, SLUICE_PLAN_EPLB, err, n) ||
-                   judge_planned(d, SLUICE_PLAN_LEVEL, err, n) ||
+                   judge_planned(d, SLUICE_PLAN_LEVEL, err, n) || judge_current(d, err, n) ||
                    sl_tool_plan_copies(&d->plan, d->windows, d->count, &d->needed, err, n)
                ? -1
                : 0;

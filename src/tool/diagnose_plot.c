@@ -9,15 +9,16 @@ int sl_diagnose_plot(const struct sl_diagnose *d, char *err, size_t n)
     bool planned = r[SL_EPLB_STEP].known;
     int ours = r[SL_REPAIR_STEP].known ? SL_REPAIR_STEP : SL_LEVEL_STEP;
     const int known[] = {SL_EPLB_EVEN, SL_EPLB_STEP, ours};
+    const int in_force[] = {SL_AS_IT_IS, SL_STEP_ALONE, ours};
     const int unknown[] = {SL_AS_IT_IS, SL_STEP_ALONE, SL_STEP_ALONE};
     const char *const colours[] = {SL_CHART_HOT, SL_CHART_BOUND, SL_CHART_OURS};
     struct sl_chart_series series[SL_CHART_SERIES];
     char detail[SL_CHART_SERIES][80], caption[300];
     int32_t layers = d->windows[0].layers;
     for (int i = 0; i < SL_CHART_SERIES; i++) {
-        int remedy = planned ? known[i] : unknown[i];
+        int remedy = !planned ? unknown[i] : d->options.current ? in_force[i] : known[i];
         sl_chart_describe(r[remedy].last, layers, detail[i], sizeof detail[i]);
-        series[i] = (struct sl_chart_series){sl_remedy_titles[remedy], detail[i], colours[i],
+        series[i] = (struct sl_chart_series){sl_remedy_title(d, remedy), detail[i], colours[i],
                                              i == 1 ? SL_CHART_RING : SL_CHART_DOT, r[remedy].last};
     }
     (void)snprintf(caption, sizeof caption, "%s%s%s · %d ranks, %d slots each",

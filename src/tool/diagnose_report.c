@@ -10,7 +10,7 @@ static const double LEVEL_ENOUGH = 1.05;
 /* Remedies that gain less than this of the MoE layers' time are not worth their work. */
 static const double WORTH = 0.03;
 
-const char *const sl_remedy_titles[SL_REMEDIES] = {
+static const char *const titles[SL_REMEDIES] = {
     "as it is: experts in order, no copies",
     "step balance alone",
     "EPLB, split evenly",
@@ -18,6 +18,15 @@ const char *const sl_remedy_titles[SL_REMEDIES] = {
     "level plan, step balance",
     "level plan repaired, step balance",
 };
+
+const char *sl_remedy_title(const struct sl_diagnose *d, int remedy)
+{
+    if (d->options.current && remedy == SL_AS_IT_IS)
+        return "as it is, split evenly";
+    if (d->options.current && remedy == SL_REPAIR_STEP)
+        return "repaired, step balance";
+    return titles[remedy];
+}
 
 static double time_gained(const struct sl_diagnose *d, const struct sl_remedy *remedy)
 {
@@ -72,7 +81,8 @@ static void print_worth(const struct sl_diagnose *d)
         printf("Not worth moving weights: the best of the below gains %.1f %% of that time.\n",
                100 * gained);
     else
-        printf("Worth it: %s gains %.0f %% of that time.\n", sl_remedy_titles[best], 100 * gained);
+        printf("Worth it: %s gains %.0f %% of that time.\n", sl_remedy_title(d, best),
+               100 * gained);
     if (d->needed > 0)
         printf("%d slots a rank (%d copies) bring every layer below %.2f times the mean in every "
                "window.\n",
@@ -91,7 +101,7 @@ static void print_table(const struct sl_diagnose *d)
         const struct sl_remedy *r = &d->remedy[i];
         if (!r->known)
             continue;
-        printf("%-38s%8.4f%8.4f%11.1f %%", sl_remedy_titles[i], r->mean, r->worst,
+        printf("%-38s%8.4f%8.4f%11.1f %%", sl_remedy_title(d, i), r->mean, r->worst,
                100 * time_gained(d, r));
         if (o->moe_ms > 0)
             printf("%11.2f", o->moe_ms * (1 - time_gained(d, r)));
@@ -156,6 +166,8 @@ int sl_diagnose_write(const struct sl_diagnose *d, char *err, size_t n)
     struct sl_json_writer w;
     sl_jw_begin(&w, file);
     sl_jw_object(&w);
+    sl_jw_key(&w, "current");
+    sl_jw_string(&w, d->options.current ? d->options.current : "in order");
     sl_jw_key(&w, "uneven");
     sl_jw_bool(&w, d->remedy[SL_AS_IT_IS].mean >= LEVEL_ENOUGH);
     sl_jw_key(&w, "worth_it");

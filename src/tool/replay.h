@@ -3,6 +3,7 @@
 #ifndef SL_REPLAY_H
 #define SL_REPLAY_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -29,8 +30,9 @@ struct sl_replay_options {
     const char *input, *weights, *model, *plugin, *placement, *plot, *json;
     int32_t ranks, tokens, steps, layers, redundant, hidden, width, threads, shared_experts, top_k;
     int32_t copy_policy, shared_policy, combine_order, fixed, bf16;
-    int32_t balance;    /* SLUICE_BALANCE_* mode, or SL_NO_BALANCE */
-    int32_t objective;  /* SLUICE_BALANCE_* */
+    int32_t balance;                    /* SLUICE_BALANCE_* mode, or SL_NO_BALANCE */
+    int32_t objective;                  /* SLUICE_BALANCE_* */
+    int32_t expert_ns, row_ps, move_ps; /* of sluice_costs; all 0: times are not reckoned */
     int32_t plan;       /* SLUICE_PLAN_* that makes the second placement, or SL_NO_PLAN */
     int32_t random;     /* a file's tokens at random positions, not one after the other */
     bool standin;       /* the CUDA plugin runs on tests/standin's driver */
@@ -38,6 +40,9 @@ struct sl_replay_options {
     enum sl_replay_route route;
     uint64_t seed;
 };
+
+/* Do the options say what a rank's time goes to? */
+bool sl_replay_timed(const struct sl_replay_options *options);
 
 /* The routing of one layer and step, for all ranks' tokens in rank order. */
 struct sl_replay_input {
@@ -112,6 +117,7 @@ struct sl_replay_half {
     int32_t steps;
     double *ratio;   /* [layers] greatest rank rows / mean rank rows, summed over steps */
     double *experts; /* [layers] most routed slots with rows on one rank, likewise */
+    double *time_ps; /* [layers] of the slowest rank by the options' costs, likewise */
 };
 
 /* replay_world.c: ranks as threads, each with the plugin and a context of its own. */
@@ -128,6 +134,8 @@ struct sl_world {
     float *zero_weight;    /* [layers][rows] */
     int64_t *step_rows;    /* [layers][ranks] rows of the step on each rank, shared ones too */
     int32_t *step_experts; /* [layers][ranks] routed slots that got rows in it */
+    int32_t *step_active;  /* [layers][ranks] and shared slots that did */
+    atomic_int *step_ways; /* [layers][ranks] choices and shared columns that left or came */
     int64_t *served;       /* [layers][ranks] sum of step_rows */
     struct sl_replay_half half[2]; /* under the first placement and under the second */
     int64_t *counted;              /* [layers][E] recorder counters by logical expert, all ranks */

@@ -208,7 +208,7 @@ static bool route_fused(struct sl_world_rank *rank, int32_t layer, const struct 
         args.shared_logits = in(rank, &gates, s->in->shared_logits + s->first * c->router.shared,
                                 F32, s->tokens, c->router.shared);
     if (c->router.zero_experts)
-        args.zero_weight = out(rank, &zero, rank->zero_weight, F32, s->tokens, 0);
+        args.zero_weight_here = out(rank, &zero, rank->zero_weight, F32, s->tokens, 0);
     return sl_rank_ok(rank, "route", layer, route->route(rank->context, &args)) &&
            home(rank, layer);
 }
@@ -293,14 +293,31 @@ static bool send(struct sl_world_rank *rank, int32_t layer, const struct slice *
 static void count_rows(struct sl_world_rank *rank, int32_t layer)
 {
     struct sl_world *world = rank->world;
-    int32_t slots = sl_world_slots(world), active = 0;
+    int32_t slots = sl_world_slots(world), active = 0, routed = 0;
     int64_t rows = 0, at = (int64_t)layer * world->ranks + rank->number;
     for (int32_t i = 0; i < slots + world->replay->fused; i++) {
         rows += rank->slot_rows[i];
-        active += i < slots && rank->slot_rows[i] > 0;
+        active += rank->slot_rows[i] > 0;
+        routed += i < slots && rank->slot_rows[i] > 0;
     }
     world->step_rows[at] = rows;
-    world->step_experts[at] = active;
+    world->step_experts[at] = routed;
+    world->step_active[at] = active;
+}
+
+/* Of each choice and shared column that goes to another rank, for both. */
+static void count_ways(const struct sl_world_rank *rank, int32_t layer, const struct slice *s)
+{
+    struct sl_world *world = rank->world;
+    int32_t local = sl_world_slots(world) + world->replay->fused;
+    atomic_int *ways = world->step_ways + (ptrdiff_t)layer * world->ranks;
+    for (int64_t i = 0; i < s->tokens * s->columns; i++) {
+        int32_t to = rank->slots[i] < 0 ? rank->number : rank->slots[i] / local;
+        if (to == rank->number)
+            continue;
+        atomic_fetch_add(&ways[rank->number], 1);
+        atomic_fetch_add(&ways[to], 1);
+    }
 }
 
 static void compute(struct sl_world_rank *rank, int32_t layer, int64_t rows)
@@ -378,6 +395,8 @@ bool sl_rank_serve(struct sl_world_rank *rank, int32_t layer)
     if (!send(rank, layer, &s, &handle, &rows))
         return false;
     count_rows(rank, layer);
+    if (sl_replay_timed(c->options))
+        count_ways(rank, layer, &s);
     if (only_rows) {
         if (rank->number == 0)
             sl_replay_advance(c, SL_SERVE_RANKS, rank->step, layer, 1, 1);

@@ -41,7 +41,7 @@ static double ratio(const struct balance *b)
 
 /* Means over steps, of one half of them or both. */
 struct by_step {
-    double ratio, experts;
+    double ratio, experts, time_us;
 };
 
 static struct by_step by_step_of(const struct sl_world *world, int32_t layer, int first, int last)
@@ -52,13 +52,16 @@ static struct by_step by_step_of(const struct sl_world *world, int32_t layer, in
         steps += world->half[i].steps;
         sum.ratio += world->half[i].ratio[layer];
         sum.experts += world->half[i].experts[layer];
+        sum.time_us += world->half[i].time_ps[layer] / 1e6;
     }
-    return steps ? (struct by_step){sum.ratio / steps, sum.experts / steps} : sum;
+    if (steps)
+        sum = (struct by_step){sum.ratio / steps, sum.experts / steps, sum.time_us / steps};
+    return sum;
 }
 
 /* And over layers; the layer that is worst. */
 struct over_layers {
-    double mean, worst, experts;
+    double mean, worst, experts, time_us;
     int32_t worst_layer;
 };
 
@@ -70,6 +73,7 @@ static struct over_layers over_layers_of(const struct sl_replay_case *c,
         struct by_step s = by_step_of(world, l, first, last);
         all.mean += s.ratio / c->layers;
         all.experts += s.experts / c->layers;
+        all.time_us += s.time_us / c->layers;
         if (s.ratio > all.worst) {
             all.worst = s.ratio;
             all.worst_layer = l;
@@ -93,6 +97,8 @@ static void print_layers(const struct sl_replay_case *c, const struct sl_world *
     struct over_layers all = over_layers_of(c, world, 0, 1);
     printf("in each step: mean %.4f, worst %.4f in layer %d; most experts on a rank %.2f\n",
            all.mean, all.worst, c->first_layer + all.worst_layer, all.experts);
+    if (sl_replay_timed(c->options))
+        printf("by the costs given, the slowest rank takes %.3f us for a layer\n", all.time_us);
 }
 
 static void print_plan(const struct sl_replay_case *c, const struct sl_world *world,
@@ -190,6 +196,10 @@ static void write_layers(struct sl_json_writer *w, const struct sl_replay_case *
         sl_jw_real(w, s.ratio);
         sl_jw_key(w, "step_experts");
         sl_jw_real(w, s.experts);
+        if (sl_replay_timed(c->options)) {
+            sl_jw_key(w, "step_us");
+            sl_jw_real(w, s.time_us);
+        }
         sl_jw_key(w, "rank_rows");
         sl_jw_array(w);
         for (int32_t r = 0; r < world->ranks; r++)
@@ -217,6 +227,10 @@ static void write_by_step(struct sl_json_writer *w, const struct sl_replay_case 
     sl_jw_real(w, all.worst);
     sl_jw_key(w, "experts");
     sl_jw_real(w, all.experts);
+    if (sl_replay_timed(c->options)) {
+        sl_jw_key(w, "us");
+        sl_jw_real(w, all.time_us);
+    }
     sl_jw_close(w);
 }
 

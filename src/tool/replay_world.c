@@ -89,8 +89,15 @@ static bool open_balance(struct sl_world_rank *rank)
     if (world->plain || o->balance == SL_NO_BALANCE)
         return true;
     const sluice_balance_api *balance = world->api->extension(SLUICE_EXT_BALANCE);
-    sluice_balance_config config = {
-        .struct_size = sizeof config, .objective = o->objective, .mode = o->balance};
+    const sluice_costs costs = {.struct_size = sizeof costs,
+                                .expert_ps = (int64_t)1000 * o->expert_ns,
+                                .row_ps = o->row_ps,
+                                .near_ps = o->move_ps,
+                                .far_ps = o->move_ps};
+    sluice_balance_config config = {.struct_size = sizeof config,
+                                    .objective = o->objective,
+                                    .mode = o->balance,
+                                    .costs = o->objective == SLUICE_BALANCE_COST ? &costs : NULL};
     return sl_rank_ok(rank, "balance configure", 0, balance->configure(rank->context, -1, &config));
 }
 
@@ -191,12 +198,16 @@ static bool open_figures(struct sl_world *world)
     size_t layers = (size_t)world->replay->layers, cells = layers * (size_t)world->ranks;
     world->step_rows = calloc(cells, sizeof *world->step_rows);
     world->step_experts = calloc(cells, sizeof *world->step_experts);
+    world->step_active = calloc(cells, sizeof *world->step_active);
+    world->step_ways = calloc(cells, sizeof *world->step_ways);
     world->served = calloc(cells, sizeof *world->served);
-    bool all = world->step_rows && world->step_experts && world->served;
+    bool all = world->step_rows && world->step_experts && world->step_active && world->step_ways &&
+               world->served;
     for (int i = 0; all && i < 2; i++) {
         world->half[i].ratio = calloc(layers, sizeof(double));
         world->half[i].experts = calloc(layers, sizeof(double));
-        all = world->half[i].ratio && world->half[i].experts;
+        world->half[i].time_ps = calloc(layers, sizeof(double));
+        all = world->half[i].ratio && world->half[i].experts && world->half[i].time_ps;
     }
     return all;
 }
@@ -255,11 +266,28 @@ void sl_world_count(struct sl_world *world)
 
 int sl_world_step(struct sl_world *world, int32_t step, bool changes)
 {
+    for (int32_t i = 0; i < world->replay->layers * world->ranks; i++)
+        atomic_store(&world->step_ways[i], 0);
     for (int32_t r = 0; r < world->ranks; r++) {
         world->all[r].step = step;
         world->all[r].changes = changes && !world->plain;
     }
     return run_all(world, serve) ? 0 : -1;
+}
+
+bool sl_replay_timed(const struct sl_replay_options *o)
+{
+    return o->expert_ns > 0 || o->row_ps > 0 || o->move_ps > 0;
+}
+
+/* As sluice_costs says. */
+static double time_of(const struct sl_world *world, int64_t at)
+{
+    const struct sl_replay_options *o = world->replay->options;
+    double reads = 1000.0 * o->expert_ns * world->step_active[at];
+    double computes = (double)o->row_ps * (double)world->step_rows[at];
+    return (reads > computes ? reads : computes) +
+           (double)o->move_ps * atomic_load(&world->step_ways[at]);
 }
 
 void sl_world_tally(struct sl_world *world, bool second)
@@ -269,15 +297,19 @@ void sl_world_tally(struct sl_world *world, bool second)
     for (int32_t l = 0; l < world->replay->layers; l++) {
         int64_t greatest = 0, sum = 0;
         int32_t experts = 0;
+        double slowest = 0;
         for (int32_t r = 0; r < world->ranks; r++) {
             int64_t at = (int64_t)l * world->ranks + r, rows = world->step_rows[at];
             world->served[at] += rows;
             sum += rows;
             greatest = rows > greatest ? rows : greatest;
             experts = world->step_experts[at] > experts ? world->step_experts[at] : experts;
+            double time = time_of(world, at);
+            slowest = time > slowest ? time : slowest;
         }
         half->ratio[l] += sum ? (double)greatest * world->ranks / (double)sum : 1;
         half->experts[l] += experts;
+        half->time_ps[l] += slowest;
     }
 }
 
@@ -353,10 +385,13 @@ void sl_world_close(struct sl_world *world)
     free(world->out);
     free(world->step_rows);
     free(world->step_experts);
+    free(world->step_active);
+    free(world->step_ways);
     free(world->served);
     for (int i = 0; i < 2; i++) {
         free(world->half[i].ratio);
         free(world->half[i].experts);
+        free(world->half[i].time_ps);
     }
     free(world->counted);
     free(world->ids);

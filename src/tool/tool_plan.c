@@ -22,6 +22,20 @@ int32_t sl_tool_plan_slots(int32_t experts, int32_t ranks, int32_t redundant, ch
                          redundant, experts, ranks, below, above);
 }
 
+int sl_tool_current(const char *path, const struct sl_counts *counts, const char *of, int32_t ranks,
+                    struct sl_placement *placement, char *err, size_t n)
+{
+    if (sl_placement_load(path, counts->experts, placement, err, n))
+        return -1;
+    if (placement->layers != counts->layers)
+        return sl_tool_error(err, n, "%s has %d layers: %s has %d", path, placement->layers, of,
+                             counts->layers);
+    if (placement->slots % ranks)
+        return sl_tool_error(err, n, "%s has %d slots in a layer: not a multiple of --ranks %d",
+                             path, placement->slots, ranks);
+    return 0;
+}
+
 /* What a request points at. */
 struct request {
     sluice_plan_request request;
@@ -69,7 +83,8 @@ static void fill(const struct sl_plan_case *c, const struct sl_counts *windows, 
             .shared = c->shared,
             .groups = c->groups,
             .expert_bytes = c->expert_bytes,
-            .map = current ? current->expert + (ptrdiff_t)l * current->slots : NULL};
+            .map = current ? current->expert + (ptrdiff_t)l * current->slots : NULL,
+            .map_count = current ? current->slots : 0};
         r->layer_list[l] = &r->layers[l];
     }
     for (int32_t w = 0; w < count; w++) {

@@ -42,4 +42,9 @@ int sl_tool_plan_copies(const struct sl_plan_case *c, const struct sl_counts *wi
  * possible. */
 int32_t sl_tool_plan_slots(int32_t experts, int32_t ranks, int32_t redundant, char *err, size_t n);
 
+/* Reads the placement in force, for counts of file `of` on `ranks`. The caller frees it, also after
+ * a failure. Returns 0, or -1 with a line in err. */
+int sl_tool_current(const char *path, const struct sl_counts *counts, const char *of, int32_t ranks,
+                    struct sl_placement *placement, char *err, size_t n);
+
 #endif

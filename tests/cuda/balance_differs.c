@@ -75,6 +75,12 @@ static void draw(struct world *w)
         r->score = SLUICE_SCORE_SIGMOID;
         r->top_k = 8;
     }
+    if (chance(15)) { /* few columns */
+        r->experts = 8 << below(2);
+        r->top_k = 1 + below(r->experts / 8 * 2);
+        r->zero_experts = 0;
+        r->shared_weight = 0;
+    }
     w->slots = (r->experts + w->ranks - 1) / w->ranks + below(w->ranks > 100 ? 2 : 5);
     w->rank = below(w->ranks);
     w->rows = chance(5) ? 0 : chance(10) ? below(3000) : below(100);
@@ -315,7 +321,7 @@ static void route(struct world *w)
                                         .ids = AT(out.ids),
                                         .weights = AT(out.chosen),
                                         .shared_weights = AT(out.shared),
-                                        .zero_weight = AT(out.zero)};
+                                        .zero_weight_here = AT(out.zero)};
         status[s] = api->route(sides[s].context, &args);
     }
     expect(w, "route", status);

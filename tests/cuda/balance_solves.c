@@ -152,7 +152,7 @@ static struct answer of_device(const struct problem *p)
     pass.call.own = there(NULL, ((size_t)job.entries + 1) * 4);
     pass.call.call = there(NULL, physical * 4);
     pass.call.line = there(NULL, w * 8);
-    kernel_run(SLC_BALANCE_SOLVE, 1, SLC_BALANCE_THREADS / 32, small ? (size_t)bytes : 0, &pass);
+    kernel_run(SLC_K_balance_solve, 1, SLC_BALANCE_THREADS / 32, small ? (size_t)bytes : 0, &pass);
     struct answer a = {back(job.quota, physical * 8),
                        back(job.whole, physical * 8),
                        back(job.columns, w * 8),

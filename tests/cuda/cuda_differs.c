@@ -16,6 +16,28 @@
 
 /* ----------------------------------------------------------------------------- what is drawn */
 
+/* Few columns, as Mixtral has them and other small routers. */
+static void make_few(sluice_router *r)
+{
+    r->experts = chance(60) ? 8 : 16;
+    r->zero_experts = 0;
+    r->top_k = 1 + below(r->experts / 4);
+    r->score = chance(70) ? SLUICE_SCORE_SOFTMAX : SLUICE_SCORE_SIGMOID;
+    r->bias_use = SLUICE_BIAS_NONE;
+    r->bias_rows = 0;
+    r->groups = r->keep_groups = r->group_mode = r->group_value = 0;
+    r->shared_weight = 0;
+    if (chance(50)) {
+        r->experts = 8;
+        r->top_k = 2;
+        r->score = SLUICE_SCORE_SOFTMAX;
+        r->renorm = 1;
+        r->renorm_eps = r->renorm_floor = 0;
+        r->logit_scale = r->logit_cap = 0;
+        r->shared = chance(70) ? 0 : r->shared;
+    }
+}
+
 static sluice_router draw_router(void)
 {
     static const int32_t SIZES[] = {8, 16, 60, 64, 128, 160, 256, 256, 384, 512};
@@ -58,6 +80,32 @@ static sluice_router draw_router(void)
         if (r.keep_groups * (256 / r.groups) < r.top_k)
             r.keep_groups = r.groups;
     }
+    if (chance(20))
+        make_few(&r);
+    return r;
+}
+
+/* Rules that kernels of their own are for (cuda/kernels/gate_*.cuh), and their neighbours. */
+static sluice_router draw_gate(void)
+{
+    sluice_router r = {.struct_size = sizeof r, .top_k = chance(60) ? 8 : 1 + below(8)};
+    int32_t family = below(3);
+    r.renorm = family == 0 || chance(80);
+    r.scale = chance(50) ? 2.5F : 0;
+    r.scale_by = below(2);
+    r.shared = chance(40) ? 1 + below(8) : 0;
+    if (family == 2) {
+        r.experts = 256;
+        r.groups = 8;
+        r.keep_groups = 1 + below(5);
+        r.group_value = chance(90) ? SLUICE_GROUP_TOP2 : SLUICE_GROUP_MAX;
+    } else {
+        r.experts = chance(50) ? 128 : 4 * (2 + below(31));
+    }
+    r.score = family ? SLUICE_SCORE_SIGMOID : SLUICE_SCORE_SOFTMAX;
+    r.bias_use = family ? SLUICE_BIAS_SCORE : chance(50) ? SLUICE_BIAS_LOGIT : SLUICE_BIAS_NONE;
+    r.renorm_eps = family && r.renorm && chance(50) ? 1e-20F : 0;
+    r.renorm_floor = family && r.renorm && chance(20) ? 1e-12F : 0;
     return r;
 }
 
@@ -68,6 +116,7 @@ struct world {
     sluice_config config;
     int64_t rows;
     int32_t columns, shared, physical;
+    bool gate; /* a rule of draw_gate: what keeps it from its kernel is seldom */
     int failed;
 };
 
@@ -75,17 +124,19 @@ static void open_both(struct world *w)
 {
     sluice_layer layer = {.struct_size = sizeof layer, .router = &w->router};
     const sluice_layer *layers[] = {&layer};
-    int32_t ranks = 1 + below(8);
-    sluice_comm comm = {.struct_size = sizeof comm, .rank = below(ranks), .size = ranks};
+    int32_t here = 1 + below(8), ranks = here + (chance(30) ? 1 + below(2) : 0);
+    sluice_comm comm = {.struct_size = sizeof comm, .rank = below(here), .size = here};
     layer.slots_per_rank = (w->router.experts + ranks - 1) / ranks + below(5);
-    w->config = (sluice_config){.struct_size = sizeof w->config,
-                                .comm = &comm,
-                                .layers = layers,
-                                .layer_count = 1,
-                                .copy_policy = below(2),
-                                .shared_policy = chance(15) ? SLUICE_SHARED_NOT_FUSED : 0,
-                                .flags = chance(20) ? SLUICE_OPEN_EVERY_RANK_EVERY_ROW : 0,
-                                .seed = next()};
+    w->config =
+        (sluice_config){.struct_size = sizeof w->config,
+                        .comm = &comm,
+                        .layers = layers,
+                        .layer_count = 1,
+                        .max_ranks = ranks,
+                        .copy_policy = w->gate && chance(80) ? 0 : below(2),
+                        .shared_policy = chance(15) ? SLUICE_SHARED_NOT_FUSED : 0,
+                        .flags = chance(w->gate ? 5 : 20) ? SLUICE_OPEN_EVERY_RANK_EVERY_ROW : 0,
+                        .seed = next()};
     w->shared = w->config.shared_policy ? 0 : w->router.shared;
     w->physical = layer.slots_per_rank * ranks;
     char text[512];
@@ -157,9 +208,10 @@ static void run_world(struct world *w)
 {
     const sluice_router *r = &w->router;
     struct pair *in[9] = {NULL}, *out[7] = {NULL};
-    bool gap = chance(30);
+    bool plain = w->columns <= 16 && chance(50); /* nothing out of the ordinary is given */
+    bool gap = !plain && chance(w->gate ? 5 : 30);
     int32_t top_k = r->top_k;
-    in[0] = make(any_float(), w->rows, w->columns, gap);
+    in[0] = make(plain && chance(70) ? F32 : any_float(), w->rows, w->columns, gap);
     fill_floats(in[0], chance(20) ? 30 : 2);
     if (r->bias_use) {
         in[1] = make(F32, r->bias_rows ? r->bias_rows : 1, w->columns, false);
@@ -169,7 +221,7 @@ static void run_world(struct world *w)
             fill_ids(in[2], chance(20) ? -1 : 0, 2);
         }
     }
-    if (chance(20)) {
+    if (!plain && chance(w->gate ? 3 : 20)) {
         in[3] = make(F32, w->columns, 0, false);
         fill_weights(in[3]);
     }
@@ -178,7 +230,7 @@ static void run_world(struct world *w)
                      r->shared_weight == SLUICE_SHARED_SIGMOID && chance(50) ? 1 : r->shared, gap);
         fill_floats(in[4], 1);
     }
-    if (chance(15)) {
+    if (!plain && chance(w->gate ? 3 : 15)) {
         in[5] = make(any_id(), chance(50) ? w->rows : 7, top_k, gap);
         fill_ids(in[5], -1, w->columns);
         if (in[5]->shape[0] != w->rows || chance(50)) {
@@ -186,15 +238,15 @@ static void run_world(struct world *w)
             fill_ids(in[6], -1, (int32_t)in[5]->shape[0]);
         }
     }
-    if (chance(30)) {
+    if (!plain && chance(30)) {
         in[7] = make(U8, w->rows, 0, false);
         fill_ids(in[7], 0, 1);
     }
-    if (chance(30)) {
+    if (!plain && chance(30)) {
         in[8] = make(any_id(), 1, 0, false);
         fill_ids(in[8], 0, (int32_t)w->rows);
     }
-    sluice_dtype ids = any_id();
+    sluice_dtype ids = plain ? I32 : any_id();
     out[0] = make(ids, w->rows, top_k + w->shared, gap);
     out[1] = make(F32, w->rows, top_k + w->shared, gap);
     out[2] = make(ids, w->rows, top_k, gap);
@@ -210,13 +262,24 @@ static void run_world(struct world *w)
     sluice_status status[2];
 #define IN(i_) (in[i_] ? &in[i_]->t[s] : NULL)
 #define OUT(i_) (out[i_] ? &out[i_]->t[s] : NULL)
-    for (int call = 0; call < 2; call++) {
+#define SOME(i_) (left_out[i_] ? NULL : OUT(i_))
+    bool left_out[7] = {false};
+    for (int call = 0; call < 3; call++) {
+        if (call == 2) /* without some of the outputs, and counts */
+            for (int i = 0; i < 7; i++)
+                if (i != 3 && chance(40) && i != 4)
+                    left_out[i] = true;
+        left_out[3] = left_out[4] = call == 2 && chance(40) && !(left_out[0] && left_out[2]);
         for (int s = 0; s < 2; s++) {
             const sluice_route_api *route = sides[s].api->extension(SLUICE_EXT_ROUTE);
-            const sluice_route_args args = {sizeof args, 0,      0,      NULL,   IN(0),  IN(1),
-                                            IN(2),       IN(3),  IN(4),  IN(5),  IN(6),  IN(7),
-                                            IN(8),       NULL,   NULL,   OUT(0), OUT(1), OUT(2),
-                                            OUT(3),      OUT(4), OUT(5), OUT(6)};
+            const sluice_route_args args = {sizeof args, 0,       call == 2 && w->rows % 2,
+                                            NULL,        IN(0),   IN(1),
+                                            IN(2),       IN(3),   IN(4),
+                                            IN(5),       IN(6),   IN(7),
+                                            IN(8),       NULL,    NULL,
+                                            SOME(0),     SOME(1), SOME(2),
+                                            SOME(3),     SOME(4), SOME(5),
+                                            SOME(6)};
             status[s] = route->route(sides[s].context, &args);
         }
         expect(w, "route", status);
@@ -264,8 +327,10 @@ int main(int argc, char **argv)
     state = argc > 4 ? strtoull(argv[4], NULL, 10) : 1;
     int passed = 0, failed = 0;
     while (done < rows) {
-        struct world w = {.router = draw_router(), .rows = below(60)};
+        struct world w = {.rows = below(60), .gate = chance(40)};
+        w.router = w.gate ? draw_gate() : draw_router();
         w.columns = w.router.experts + w.router.zero_experts;
+        w.rows = w.columns <= 16 && chance(20) ? below(300) : w.rows;
         open_both(&w);
         run_world(&w);
         for (int s = 0; s < 2; s++)

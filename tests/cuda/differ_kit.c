@@ -137,15 +137,17 @@ sluice_dtype any_id(void)
 
 static float any_value(int32_t style, float spread)
 {
+    if (style == 2 && chance(95)) /* few are left to choose from */
+        return chance(50) ? NAN : -INFINITY;
     if (chance(2))
-        return chance(50) ? NAN : chance(50) ? INFINITY : -INFINITY;
+        return chance(30) ? NAN : (chance(50) ? 1.0F : -1.0F) * (chance(50) ? INFINITY : 3e38F);
     float value = normal() * spread;
     return style == 0 ? value : rintf(value * 2) / 2; /* ties */
 }
 
 void fill_floats(struct pair *pair, float spread)
 {
-    int32_t style = below(2);
+    int32_t style = chance(10) ? 2 : below(2);
     int64_t count = (int64_t)(pair->bytes * 8 / pair->t[0].dtype.bits);
     for (int64_t i = 0; i < count; i++) {
         float value = any_value(style, spread);

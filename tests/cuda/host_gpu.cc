@@ -15,6 +15,7 @@
 #include "../../cuda/cu_types.h"
 #include "../../cuda/kernels/balance_job.h"
 #include "../../cuda/kernels/kernel_job.h"
+#include "../../cuda/kernels/kernel_list.h"
 #include "../../cuda/kernels/move_job.h"
 #include "../../cuda/kernels/water_job.h"
 
@@ -22,29 +23,9 @@ host_index threadIdx, blockIdx, blockDim, gridDim;
 alignas(64) unsigned char slc_shared[64 * 1024];
 
 extern "C" {
-void slc_topk(const struct slc_job job);
-void slc_remap(const struct slc_job job);
-void slc_record(const struct slc_job job);
-void slc_route(const struct slc_job job);
-void slc_slots(const struct slc_job job);
-void slc_topk_wide(const struct slc_job job);
-void slc_route_wide(const struct slc_job job);
-void slc_balance_count(const struct slc_balance_pass pass);
-void slc_balance_solve(const struct slc_balance_pass pass);
-void slc_balance_place(const struct slc_balance_pass pass);
-void slc_balance_visit(const struct slc_balance_pass pass);
-void slc_balance_add(const struct slc_balance_step step);
-void slc_water_count(const struct slc_water water);
-void slc_water_set(const struct slc_water water);
-void slc_water_place(const struct slc_water water);
-void slc_lay_out(const struct slc_move job);
-void slc_lay_rows(const struct slc_move job);
-void slc_pack(const struct slc_move job);
-void slc_unpack(const struct slc_move job);
-void slc_pad_rows(const struct slc_move job);
-void slc_give_rows(const struct slc_move job);
-void slc_give_sums(const struct slc_move job);
-void slc_add_rows(const struct slc_move job);
+#define KERNEL(name_, job_) void slc_##name_(const struct job_ job);
+SLC_KERNEL_LIST(KERNEL)
+#undef KERNEL
 }
 
 /* A kernel takes one struct of some type. */
@@ -213,34 +194,10 @@ struct CUfunc_st {
 };
 
 static std::mutex lock;
-#define KERNEL(name_, job_)                                                                        \
-    {                                                                                              \
-#name_, call < job_, name_>, sizeof(job_)                                                  \
-    }
 static CUfunc_st kernels[] = {
-    KERNEL(slc_topk, slc_job),
-    KERNEL(slc_remap, slc_job),
-    KERNEL(slc_record, slc_job),
-    KERNEL(slc_route, slc_job),
-    KERNEL(slc_slots, slc_job),
-    KERNEL(slc_topk_wide, slc_job),
-    KERNEL(slc_route_wide, slc_job),
-    KERNEL(slc_lay_out, slc_move),
-    KERNEL(slc_lay_rows, slc_move),
-    KERNEL(slc_pack, slc_move),
-    KERNEL(slc_unpack, slc_move),
-    KERNEL(slc_pad_rows, slc_move),
-    KERNEL(slc_give_rows, slc_move),
-    KERNEL(slc_give_sums, slc_move),
-    KERNEL(slc_add_rows, slc_move),
-    KERNEL(slc_balance_count, slc_balance_pass),
-    KERNEL(slc_balance_solve, slc_balance_pass),
-    KERNEL(slc_balance_place, slc_balance_pass),
-    KERNEL(slc_balance_visit, slc_balance_pass),
-    KERNEL(slc_balance_add, slc_balance_step),
-    KERNEL(slc_water_count, slc_water),
-    KERNEL(slc_water_set, slc_water),
-    KERNEL(slc_water_place, slc_water),
+#define KERNEL(name_, job_) {"slc_" #name_, call<job_, slc_##name_>, sizeof(job_)},
+    SLC_KERNEL_LIST(KERNEL)
+#undef KERNEL
 };
 
 static slcu_result work(slcu_stream stream, const std::function<void()> &what)
@@ -291,7 +248,10 @@ CALL cuDeviceGet(slcu_device *device, int ordinal)
 }
 CALL cuDeviceGetAttribute(int *value, unsigned attribute, slcu_device)
 {
-    *value = attribute == SLCU_COMPUTE_CAPABILITY_MAJOR ? 9 : 0;
+    /* Few, so that warps have several rows. */
+    *value = attribute == SLCU_COMPUTE_CAPABILITY_MAJOR ? 9
+             : attribute == SLCU_MULTIPROCESSOR_COUNT   ? 2
+                                                        : 0;
     return SLCU_SUCCESS;
 }
 CALL cuDevicePrimaryCtxRetain(slcu_context *context, slcu_device)

@@ -113,6 +113,11 @@ static inline unsigned __match_any_sync(unsigned, uint32_t x)
     return bits;
 }
 
+static inline int __all_sync(unsigned mask, int held)
+{
+    return __ballot_sync(mask, held) == 0xFFFFFFFFU;
+}
+
 template <class T> static inline T __reduce_max_sync(unsigned, T x)
 {
     const uint32_t *all = host_meet((uint32_t)x, "reduce_max");

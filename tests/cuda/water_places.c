@@ -152,13 +152,13 @@ static int32_t *of_device(const struct fill *f)
     water.finished = there(NULL, 4);
     int32_t warps = SLC_WATER_THREADS / 32, a_block = warps * water.rows;
     int32_t blocks = (f->rows + a_block - 1) / a_block;
-    kernel_run(SLC_WATER_COUNT, blocks, warps, (size_t)ranks * 4, &water);
+    kernel_run(SLC_K_water_count, blocks, warps, (size_t)ranks * 4, &water);
     if (f->dynamic) {
         water.said = said_of(f, &water);
-        kernel_run(SLC_WATER_SET, 1, warps, 0, &water);
+        kernel_run(SLC_K_water_set, 1, warps, 0, &water);
         drop(water.said);
     }
-    kernel_run(SLC_WATER_PLACE, blocks, warps, (size_t)slc_water_bytes(&water), &water);
+    kernel_run(SLC_K_water_place, blocks, warps, (size_t)slc_water_bytes(&water), &water);
     int64_t *left = back(water.counted, (size_t)(ranks + 1) * 8);
     for (int32_t i = 0; i <= ranks; i++)
         if (left[i] != 0)

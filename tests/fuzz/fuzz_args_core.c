@@ -90,7 +90,7 @@ static sluice_status call_route(struct fa_world *w, int64_t tokens)
                               .ids = topk.ids,
                               .weights = topk.weights,
                               .shared_weights = topk.shared_weights,
-                              .zero_weight = topk.zero_weight};
+                              .zero_weight_here = topk.zero_weight};
     args.step = fa_maybe(w, fa_ids(w), 1, 0, false);
     args.row_base = fa_maybe(w, fa_ids(w), 1, 0, false);
     args.dispatch_ids = fa_tensor(w, fa_ids(w), tokens, FA_C, true);

@@ -13,6 +13,8 @@ struct world {
     const sluice_plan_api *api;
     sluice_plan_request request;
     sluice_plan_budget budget;
+    sluice_balance_config balance;
+    sluice_costs costs;
     sluice_plan_layer layer[LAYERS];
     sluice_plan_window window[WINDOWS];
     const sluice_plan_layer *layers[LAYERS];
@@ -93,6 +95,21 @@ static void read_world(struct world *w, struct fz_bytes *in)
         for (int32_t e = 0; e < LAYERS * MOST_E; e++)
             w->counts[i][e] = count_of(in);
     }
+}
+
+/* The balancer's objective, with costs and steps of any size. */
+static void read_objective(struct world *w, struct fz_bytes *in)
+{
+    w->balance =
+        (sluice_balance_config){.struct_size = sizeof w->balance, .objective = fz_range(in, 0, 2)};
+    w->costs = (sluice_costs){.struct_size = sizeof w->costs,
+                              .expert_ps = count_of(in),
+                              .row_ps = count_of(in),
+                              .add = fz_range(in, 0, 1)};
+    w->balance.costs = w->balance.objective == SLUICE_BALANCE_COST ? &w->costs : NULL;
+    w->request.balance = &w->balance;
+    for (int32_t i = 0; i < WINDOWS; i++)
+        w->window[i].steps = count_of(in);
 }
 
 static bool lives(const struct world *w, int32_t layer, const int32_t *map, int32_t expert)
@@ -176,6 +193,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     sluice_plan *plan = NULL;
     char text[300] = "";
     read_world(&w, &in);
+    read_objective(&w, &in);
     sluice_status status = w.api->make(&w.request, &plan, text, sizeof text);
     FZ_HOLDS(status == SLUICE_OK || (status == SLUICE_INVALID && !plan && text[0]));
     if (!plan)

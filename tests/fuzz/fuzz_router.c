@@ -137,7 +137,7 @@ static void call_route(const sluice_api *api, sluice_context *context, struct fz
                                     .ids = of(out->ids),
                                     .weights = of(out->weights),
                                     .shared_weights = of(out->shared_weights),
-                                    .zero_weight = of(out->zero)};
+                                    .zero_weight_here = of(out->zero)};
     guard(c, out);
     judge(c, out, fused->route(context, &args));
 }

@@ -143,13 +143,20 @@ int drv_sm(void)
     return wanted ? (int)strtol(wanted, NULL, 10) : 90;
 }
 
+/* Multiprocessors: an H100's, or STANDIN_PROCESSORS, so that few rows are many a block. */
+static int processors(void)
+{
+    const char *wanted = getenv("STANDIN_PROCESSORS");
+    return wanted ? (int)strtol(wanted, NULL, 10) : 132;
+}
+
 /* CUdevice_attribute: those of an H100 that programs ask for. */
 int cuDeviceGetAttribute(int *value, int attribute, int device)
 {
     static const int values[][2] = {
         {1, 1024},     {2, 1024},  {3, 1024},      {4, 64},     {5, 2147483647}, {6, 65535},
         {7, 65535},    {8, 49152}, {9, 65536},     {10, 32},    {12, 65536},     {13, 1980000},
-        {14, 512},     {15, 1},    {16, 132},      {17, 0},     {18, 0},         {19, 1},
+        {14, 512},     {15, 1},    {17, 0},     {18, 0},         {19, 1},
         {20, 0},       {31, 1},    {32, 0},        {33, 0},     {34, 0},         {35, 0},
         {36, 2619000}, {37, 5120}, {38, 52428800}, {39, 2048},  {40, 3},         {41, 1},
         {50, 0},       {78, 1},    {79, 1},        {80, 1},     {81, 233472},    {82, 65536},
@@ -157,6 +164,10 @@ int cuDeviceGetAttribute(int *value, int attribute, int device)
         {98, 1},       {99, 1},    {106, 32},      {111, 1024}, {115, 1}};
     if (attribute == 75 || attribute == 76) {
         *value = attribute == 75 ? drv_sm() / 10 : drv_sm() % 10;
+        return check(device);
+    }
+    if (attribute == 16) {
+        *value = processors();
         return check(device);
     }
     for (size_t i = 0; i < sizeof values / sizeof *values; i++) {

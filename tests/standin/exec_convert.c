@@ -130,7 +130,8 @@ EXEC(f32_of_f64)
 {
     uint64_t *d = exec_row(w, ins->d[0]);
     const uint64_t *sa = warp_source(w, ins, 0);
-    EACH_LANE(d[l] = exec_bits((float)exec_f64(sa[l])));
+    EACH_LANE(uint64_t v = exec_bits((float)exec_f64(sa[l]));
+              d[l] = ins->mod[PK_FTZ] ? exec_flush(v) : v);
 }
 
 #define T_INTS (T(U8) | T(S8) | T(U16) | T(S16) | T(U32) | T(S32) | T(U64) | T(S64))
@@ -147,5 +148,5 @@ const struct ptx_form ptx_forms_convert[] = {
     C("cvt.rn", T(F64), T_INTS, 0, double_of_int),
     C("cvt", T(F32), T(F32), K(FTZ) | K(SAT) | K(ROUND), f32_of_f32),
     C("cvt", T(F64), T(F32), K(FTZ), f64_of_f32),
-    C("cvt.rn", T(F32), T(F64), 0, f32_of_f64),
+    C("cvt.rn", T(F32), T(F64), K(FTZ), f32_of_f64),
     {0}};

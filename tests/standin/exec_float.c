@@ -60,8 +60,20 @@ F32_2(add_f32, a + b)
 F32_2(sub_f32, a - b)
 F32_2(mul_f32, a *b)
 F32_2(div_f32, a / b)
-F32_2(min_f32, lesser(a, b))
-F32_2(max_f32, greater(a, b))
+/* Of two or three. */
+#define F32_BEST(name, op)                                                                         \
+    EXEC(name)                                                                                     \
+    {                                                                                              \
+        uint64_t *d = exec_row(w, ins->d[0]);                                                      \
+        const uint64_t *sa = warp_source(w, ins, 0), *sb = warp_source(w, ins, 1),                 \
+                       *sc = warp_source(w, ins, ins->ns - 1);                                     \
+        EACH_LANE(float a = exec_f32(flushed(ins, sa[l]));                                         \
+                  float b = exec_f32(flushed(ins, sb[l])); a = op(a, b);                           \
+                  if (ins->ns > 2) a = op(a, exec_f32(flushed(ins, sc[l])));                       \
+                  d[l] = saturated(ins, a));                                                       \
+    }
+F32_BEST(min_f32, lesser)
+F32_BEST(max_f32, greater)
 F32_2(min_nan_f32, a != a || b != b ? NAN : lesser(a, b))
 F32_2(max_nan_f32, a != a || b != b ? NAN : greater(a, b))
 F32_3(fma_f32, fmaf(a, b, c))
@@ -73,6 +85,28 @@ F32_1(rsqrt_f32, 1.0 / sqrt((double)a))
 F32_1(sin_f32, sin((double)a))
 F32_1(cos_f32, cos((double)a))
 F32_1(tanh_f32, tanh((double)a))
+
+/* Two f32 in one register of 64 bits. */
+#define F32X2(name, expr)                                                                          \
+    static uint64_t name##_half(const struct ptx_ins *ins, uint64_t sa, uint64_t sb, uint64_t sc)  \
+    {                                                                                              \
+        float a = exec_f32(flushed(ins, (uint32_t)sa)), b = exec_f32(flushed(ins, (uint32_t)sb));  \
+        float c = exec_f32(flushed(ins, (uint32_t)sc));                                            \
+        (void)c;                                                                                   \
+        return flushed(ins, exec_bits(expr));                                                      \
+    }                                                                                              \
+    EXEC(name)                                                                                     \
+    {                                                                                              \
+        uint64_t *d = exec_row(w, ins->d[0]);                                                      \
+        const uint64_t *sa = warp_source(w, ins, 0), *sb = warp_source(w, ins, 1),                 \
+                       *sc = warp_source(w, ins, ins->ns - 1);                                     \
+        EACH_LANE(d[l] = name##_half(ins, sa[l], sb[l], sc[l]) |                                   \
+                         name##_half(ins, sa[l] >> 32, sb[l] >> 32, sc[l] >> 32) << 32);           \
+    }
+F32X2(add_f32x2, a + b)
+F32X2(sub_f32x2, a - b)
+F32X2(mul_f32x2, a *b)
+F32X2(fma_f32x2, fmaf(a, b, c))
 
 /* Sign operations keep a NaN's other bits out of it: the device gives its one NaN or the bits with
  * the sign changed; compiled code looks at neither. */
@@ -126,8 +160,8 @@ const struct ptx_form ptx_forms_float[] = {F("add", F32, K(FTZ) | K(SAT), "dss",
                                            F("div.rn", F32, K(FTZ), "dss", div_f32),
                                            F("div.approx", F32, K(FTZ), "dss", div_f32),
                                            F("div.full", F32, K(FTZ), "dss", div_f32),
-                                           F("min", F32, K(FTZ), "dss", min_f32),
-                                           F("max", F32, K(FTZ), "dss", max_f32),
+                                           F("min", F32, K(FTZ), "dss?s", min_f32),
+                                           F("max", F32, K(FTZ), "dss?s", max_f32),
                                            F("min.NaN", F32, K(FTZ), "dss", min_nan_f32),
                                            F("max.NaN", F32, K(FTZ), "dss", max_nan_f32),
                                            F("abs", F32, K(FTZ), "ds", abs_f32),
@@ -143,6 +177,13 @@ const struct ptx_form ptx_forms_float[] = {F("add", F32, K(FTZ) | K(SAT), "dss",
                                            F("sin.approx", F32, K(FTZ), "ds", sin_f32),
                                            F("cos.approx", F32, K(FTZ), "ds", cos_f32),
                                            F("tanh.approx", F32, 0, "ds", tanh_f32),
+                                           F("add", F32X2, K(FTZ), "dss", add_f32x2),
+                                           F("add.rn", F32X2, K(FTZ), "dss", add_f32x2),
+                                           F("sub", F32X2, K(FTZ), "dss", sub_f32x2),
+                                           F("sub.rn", F32X2, K(FTZ), "dss", sub_f32x2),
+                                           F("mul", F32X2, K(FTZ), "dss", mul_f32x2),
+                                           F("mul.rn", F32X2, K(FTZ), "dss", mul_f32x2),
+                                           F("fma.rn", F32X2, K(FTZ), "dsss", fma_f32x2),
                                            F("add", F64, 0, "dss", add_f64),
                                            F("add.rn", F64, 0, "dss", add_f64),
                                            F("sub", F64, 0, "dss", sub_f64),

@@ -358,6 +358,37 @@ EXEC(atomic_lanes)
     }
 }
 
+/* Rows of 8 elements of 16 bits at the addresses of 8 lanes a matrix; each lane gets two elements
+ * of each matrix, row by row. */
+EXEC(load_matrix)
+{
+    _Alignas(16) uint8_t rows[32][16];
+    struct place place = {0};
+    uint64_t at[32];
+    memcpy(at, bases(w, ins), sizeof at);
+    if (mask != WARP_FULL) {
+        warp_fault(w, ins, __builtin_ctz(mask), LAUNCH_FAILED, "lanes 0x%x are not here", ~mask);
+        return;
+    }
+    for (int l = 0; l < 8 * ins->nd; l++) {
+        if (!find(w, ins, l, at[l] + (uint64_t)ins->offset, 16, &place))
+            return;
+        if (!all_written(ins, place.init, 16)) {
+            warp_fault(w, ins, l, LAUNCH_FAILED, "reads 16 bytes that were never written");
+            return;
+        }
+        race_access(w, ins, l, place.offset, 16, false, false, false);
+        memcpy(rows[l], place.data, 16);
+    }
+    count_access(w, ins, &place, at, 16, 8 * ins->nd == 32 ? WARP_FULL : (1U << 8 * ins->nd) - 1,
+                 &w->cta->grid->counters.load_sectors);
+    for (int k = 0; k < ins->nd; k++) {
+        uint64_t *d = exec_row(w, ins->d[k]);
+        for (int l = 0; l < 32; l++)
+            d[l] = load(rows[8 * k + l / 4] + 4 * (l % 4), 4);
+    }
+}
+
 EXEC(fence)
 {
     race_fence(w, ins, mask);
@@ -390,6 +421,8 @@ const struct ptx_form ptx_forms_memory[] = {
       PX_POLL, PCL_ATOMIC),
     A("red", T_INT32 | T_INT64 | T(B32) | T(B64) | T(F32), ATOMS, K(ATOM), "as", atomic_lanes, 0,
       PCL_ATOMIC),
+    A("ldmatrix.sync.aligned.m8n8.x1", T(B16), K(SPACE), K(SPACE), "Va", load_matrix, 0,
+      PCL_SHARED),
     A("fence", 0, K(SEM) | K(SCOPE), K(SCOPE), "", fence, 0, PCL_BARRIER),
     A("fence.sc", 0, K(SCOPE), K(SCOPE), "", fence, 0, PCL_BARRIER),
     A("membar.gl", 0, 0, 0, "", fence, 0, PCL_BARRIER),

@@ -130,6 +130,31 @@ REDUCE(redux_and, uint32_t, a &b)
 REDUCE(redux_or, uint32_t, a | b)
 REDUCE(redux_xor, uint32_t, a ^ b)
 
+/* The greatest and the least number; NaN only where there is none. */
+static void reduce_floats(struct warp *w, const struct ptx_ins *ins, uint32_t mask, bool most)
+{
+    const uint64_t *s = warp_source(w, ins, 0);
+    float best = NAN;
+    for (int l = 0; l < 32; l++) {
+        float v = exec_f32(s[l]);
+        bool sign = signbit(v) != 0;
+        if (!(mask >> l & 1) || v != v)
+            continue;
+        if (best != best || (most ? v > best : v < best) || (v == best && sign != most))
+            best = v;
+    }
+    uint64_t *d = exec_row(w, ins->d[0]);
+    EACH_LANE(d[l] = exec_bits(best));
+}
+EXEC(redux_max_f)
+{
+    reduce_floats(w, ins, mask, true);
+}
+EXEC(redux_min_f)
+{
+    reduce_floats(w, ins, mask, false);
+}
+
 EXEC(warp_barrier)
 {
     (void)ins;
@@ -178,6 +203,8 @@ const struct ptx_form ptx_forms_warp[] = {
     W("redux.sync.max", T(U32), "dss", redux_max_u),
     W("redux.sync.min", T(S32), "dss", redux_min_s),
     W("redux.sync.max", T(S32), "dss", redux_max_s),
+    W("redux.sync.min", T(F32), "dss", redux_min_f),
+    W("redux.sync.max", T(F32), "dss", redux_max_f),
     W("redux.sync.and", T(B32), "dss", redux_and),
     W("redux.sync.or", T(B32), "dss", redux_or),
     W("redux.sync.xor", T(B32), "dss", redux_xor),

@@ -28,6 +28,7 @@ enum ptx_type {
     PT_BF16,
     PT_BF16X2,
     PT_F32,
+    PT_F32X2,
     PT_F64,
     PT_PRED,
     PT_COUNT

@@ -6,13 +6,13 @@
 #include "ptx.h"
 
 static const char *const type_names[PT_COUNT] = {
-    "",    "b8",  "u8",  "s8",  "b16",   "u16",  "s16",    "b32", "u32", "s32",
-    "b64", "u64", "s64", "f16", "f16x2", "bf16", "bf16x2", "f32", "f64", "pred"};
+    "",    "b8",  "u8",  "s8",    "b16",  "u16",    "s16", "b32",   "u32", "s32", "b64",
+    "u64", "s64", "f16", "f16x2", "bf16", "bf16x2", "f32", "f32x2", "f64", "pred"};
 
 int ptx_type_bits(int type)
 {
-    static const uint8_t bits[PT_COUNT] = {0,  8,  8,  8,  16, 16, 16, 32, 32, 32,
-                                           64, 64, 64, 16, 32, 16, 32, 32, 64, 1};
+    static const uint8_t bits[PT_COUNT] = {0,  8,  8,  8,  16, 16, 16, 32, 32, 32, 64,
+                                           64, 64, 16, 32, 16, 32, 32, 64, 64, 1};
     return bits[type];
 }
 
@@ -188,7 +188,7 @@ static bool matches(const struct ptx_form *form, const struct cut *cut, struct p
     return (form->need & ~given) == 0 && types == (form->types != 0) + (form->types2 != 0);
 }
 
-const struct ptx_form *ptx_form_find(const char *opcode, struct ptx_ins *ins, const char **why)
+static const struct ptx_form *search(const char *opcode, struct ptx_ins *ins, const char **why)
 {
     static const struct ptx_form *const all[] = {
         ptx_forms_int,    ptx_forms_float, ptx_forms_convert, ptx_forms_move,
@@ -203,4 +203,37 @@ const struct ptx_form *ptx_form_find(const char *opcode, struct ptx_ins *ins, co
             if (matches(form, &cut, ins, why))
                 return form;
     return NULL;
+}
+
+/* A module has few opcodes, each many times: what was found is kept. */
+struct found {
+    char opcode[56];
+    const struct ptx_form *form;
+    uint8_t mod[PK_COUNT], type, type2;
+};
+
+const struct ptx_form *ptx_form_find(const char *opcode, struct ptx_ins *ins, const char **why)
+{
+    enum { ROOM = 256 };
+    static _Thread_local struct found kept[ROOM];
+    uint32_t hash = 2166136261U;
+    size_t n = 0;
+    for (; opcode[n]; n++)
+        hash = (hash ^ (unsigned char)opcode[n]) * 16777619U;
+    struct found *f = n < sizeof kept->opcode ? &kept[hash % ROOM] : NULL;
+    if (f && f->form && strcmp(f->opcode, opcode) == 0) {
+        memcpy(ins->mod, f->mod, sizeof f->mod);
+        ins->type = f->type;
+        ins->type2 = f->type2;
+        return f->form;
+    }
+    const struct ptx_form *form = search(opcode, ins, why);
+    if (form && f) {
+        memcpy(f->opcode, opcode, n + 1);
+        memcpy(f->mod, ins->mod, sizeof f->mod);
+        f->form = form;
+        f->type = ins->type;
+        f->type2 = ins->type2;
+    }
+    return form;
 }

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the stand-in driver offers beside the driver's own functions; tests find it by dlsym. */
+/* What the stand-in driver offers beside the driver's own functions; tests find it by dlsym.
+ *
+ * The environment says what machine it stands for: STANDIN_DEVICES (8; 0: none), STANDIN_SM (90),
+ * STANDIN_MEMORY (bytes of a device), STANDIN_VERSION (13000), and where it writes: STANDIN_LOG,
+ * a file for reports, else standard error; STANDIN_TRACE, a file for a line of counts a launch. */
 #ifndef STANDIN_H
 #define STANDIN_H
 

@@ -176,7 +176,7 @@ static void good_route(struct aw *world, int32_t layer)
                                 .ids = topk.ids,
                                 .weights = topk.weights,
                                 .shared_weights = topk.shared_weights,
-                                .zero_weight = topk.zero_weight};
+                                .zero_weight_here = topk.zero_weight};
 }
 
 static void good_weights(struct aw *world, int32_t layer)

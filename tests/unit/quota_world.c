@@ -39,6 +39,37 @@ struct quota_world *quota_world(uint64_t seed)
     return world;
 }
 
+/* The structs of a later version: what is added has its default. */
+struct newer {
+    struct {
+        sluice_transport known;
+        int64_t added;
+    } transport;
+    struct {
+        sluice_costs known;
+        int64_t added;
+    } costs;
+    struct {
+        sluice_balance_config known;
+        int64_t added;
+    } balance;
+};
+
+static const struct newer *newer_of(const struct quota_world *world)
+{
+    struct newer *newer = ct_alloc(sizeof *newer);
+    newer->transport.known = world->transport;
+    newer->transport.known.struct_size = sizeof newer->transport;
+    newer->balance.known = world->config;
+    newer->balance.known.struct_size = sizeof newer->balance;
+    if (world->config.costs) {
+        newer->costs.known = *world->config.costs;
+        newer->costs.known.struct_size = sizeof newer->costs;
+        newer->balance.known.costs = &newer->costs.known;
+    }
+    return newer;
+}
+
 sluice_context *quota_open(struct quota_world *world, int32_t rank, const sluice_comm *comm)
 {
     sluice_router router = {
@@ -59,6 +90,9 @@ sluice_context *quota_open(struct quota_world *world, int32_t rank, const sluice
                             .copy_policy = world->copy_policy,
                             .shared_policy = world->shared_policy,
                             .timeout_ns = 20000000000};
+    const struct newer *newer = world->newer && rank == 1 ? newer_of(world) : NULL;
+    if (newer)
+        config.transport = &newer->transport.known;
     sluice_balance_config balance = world->config;
     balance.objective = world->odd && rank == 1 ? SLUICE_BALANCE_EXPERTS : balance.objective;
     sluice_context *context = NULL;
@@ -68,7 +102,7 @@ sluice_context *quota_open(struct quota_world *world, int32_t rank, const sluice
     if (!status)
         status = placement->set(context, 0, world->map, QW_P, 0, NULL);
     if (!status)
-        status = balance_api()->configure(context, 0, &balance);
+        status = balance_api()->configure(context, 0, newer ? &newer->balance.known : &balance);
     if (status && context)
         (void)ct_api()->last_error(context, text, 512);
     if (!ct_expect_eq_i64(status, SLUICE_OK))

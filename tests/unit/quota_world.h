@@ -16,6 +16,7 @@ struct quota_world {
     int32_t steps;
     bool odd;        /* rank 1 has another objective than the others */
     bool dispatches; /* a COUNT after each remap */
+    bool newer;      /* rank 1 is a later version: its structs are longer */
     sluice_balance_config config;
     sluice_transport transport;
     int32_t map[QW_P], node[QW_RANKS];

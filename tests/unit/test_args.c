@@ -281,8 +281,10 @@ static const struct aw_row of_route[] = {
      "dispatch_weights has 4 rows: must be 5"},
     {AW_ROUTE, 0, IN(route, recorder_ids), AW_DTYPE, 2032, INVALID, "must be int32 or int64"},
     {AW_ROUTE, 0, IN(route, ids), AW_NULL, 0, INVALID, "ids is missing: ids and weights"},
-    {AW_ROUTE, 0, IN(route, zero_weight), AW_ROW, 4, INVALID, "zero_weight has 4 rows: must be 5"},
-    {AW_ROUTE, 1, IN(route, zero_weight), AW_GIVE, 0, INVALID, "the layer has no zero experts"},
+    {AW_ROUTE, 0, IN(route, zero_weight_here), AW_ROW, 4, INVALID,
+     "zero_weight_here has 4 rows: must be 5"},
+    {AW_ROUTE, 1, IN(route, zero_weight_here), AW_GIVE, 0, INVALID,
+     "the layer has no zero experts"},
 };
 
 static void expect_refused(struct aw *world, const struct aw_row *row)

@@ -180,6 +180,17 @@ CT(args, open, "open refuses every bad member by name before it speaks to a peer
     }
 }
 
+CT(args, open_summed_load, "SUMMED_LOAD without collectives is refused by its own name")
+{
+    sluice_router router = {.struct_size = sizeof router, .experts = 4, .top_k = 1};
+    sluice_config config = ct_config(&router, 1, 0, 2);
+    sluice_context *context = NULL;
+    char text[256];
+    config.uses = SLUICE_USE_SUMMED_LOAD;
+    ct_eq_i64(ct_api()->open(&config, &context, text, sizeof text), SLUICE_INVALID);
+    ct_str_has(text, "config.comm has no all_gather and all_to_all: config.uses has SUMMED_LOAD");
+}
+
 CT(args, open_without_text, "open needs no place for a text, and cuts to a small one")
 {
     struct setup *setup = ct_alloc(sizeof *setup);

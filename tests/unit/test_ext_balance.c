@@ -343,6 +343,7 @@ CT(ext_balance, configure_refused, "configure says what is wrong, and leaves wha
 
 struct account {
     int64_t live, left; /* blocks taken and not given back; takes until one fails, -1: never */
+    int64_t bytes, made;
 };
 
 static void *account_take(void *user, size_t bytes, size_t align, int32_t kind,
@@ -354,13 +355,17 @@ static void *account_take(void *user, size_t bytes, size_t align, int32_t kind,
         return NULL;
     account->left -= account->left > 0;
     account->live++;
+    account->made++;
+    account->bytes += (int64_t)bytes;
     return aligned_alloc(align, bytes);
 }
 
 static void account_give(void *user, void *data, size_t bytes, int32_t kind, sluice_device device)
 {
-    (void)bytes, (void)kind, (void)device;
-    ((struct account *)user)->live--;
+    (void)kind, (void)device;
+    struct account *account = user;
+    account->live--;
+    account->bytes -= (int64_t)bytes;
     free(data);
 }
 
@@ -393,6 +398,26 @@ CT(ext_balance, configure_memory, "configure without memory for its windows leav
     ct_eq_i64(balance_api()->add_counts(context, &args), SLUICE_OK);
     ct_api()->close(context);
     ct_eq_i64(account.live, 0);
+}
+
+CT(ext_balance, needs,
+   "needs cover what configure takes for STALE with the default number of steps")
+{
+    struct account account = {.left = -1};
+    sluice_host host = {
+        .struct_size = sizeof host, .user = &account, .alloc = account_take, .free = account_give};
+    sluice_router router = {.struct_size = sizeof router, .experts = 200, .top_k = 2};
+    sluice_config config = ct_config(&router, 5, 0, 40);
+    sluice_needs needs = {.struct_size = sizeof needs};
+    config.host = &host;
+    config.needs = &needs;
+    config.copy_policy = SLUICE_COPY_BALANCED;
+    sluice_context *context = ct_open(&config);
+    const sluice_balance_config stale = {.struct_size = sizeof stale, .mode = SLUICE_BALANCE_STALE};
+    ct_eq_i64(balance_api()->configure(context, -1, &stale), SLUICE_OK);
+    ct_note("took %lld, told %llu", (long long)account.bytes, (unsigned long long)needs.host_bytes);
+    ct_true((int64_t)needs.host_bytes + account.made * 64 >= account.bytes);
+    ct_api()->close(context);
 }
 
 CT(ext_balance, not_opened_for, "without a balanced policy the calls are UNSUPPORTED")

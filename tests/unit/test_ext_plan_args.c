@@ -107,8 +107,11 @@ CT(plan_args, services, "host, balance and budget")
     REFUSE(w->request.pay_steps = 1, "request.balance.costs must say");
     REFUSE(with_costs(p); p->costs.struct_size = 8, "request.balance.costs.struct_size is 8");
     REFUSE(with_costs(p); p->costs.row_ps = -1, "request.balance.costs.row_ps is -1");
-    REFUSE_AS(SLUICE_UNSUPPORTED, p->balance.objective = SLUICE_BALANCE_EXPERTS,
-              "request.balance.objective is EXPERTS");
+    REFUSE(p->balance.objective = SLUICE_BALANCE_EXPERTS, "windows[0].steps is 0: must be 1");
+    REFUSE(with_costs(p); p->costs.expert_ps = 1, "windows[0].steps is 0: must be 1");
+    REFUSE(with_costs(p); p->costs.expert_ps = -1, "request.balance.costs.expert_ps is -1");
+    REFUSE(with_costs(p); p->costs.add = 2, "request.balance.costs.add is 2");
+    REFUSE(with_costs(p); p->costs.row_ps = 0, "row_ps and expert_ps are 0");
     REFUSE(p->budget.struct_size = 8, "request.budget.struct_size is 8");
     REFUSE(p->budget.slots = -1, "request.budget.slots is -1");
     REFUSE(p->budget.layer_slots = -2, "request.budget.layer_slots is -2");
@@ -134,7 +137,13 @@ CT(plan_args, layers, "layers")
            "layers[0].slots_per_rank is 3: 8 experts on 2 living ranks need at least 4");
     REFUSE(w->layers[0].shared = 9, "layers[0].shared is 9");
     REFUSE(w->layers[0].groups = 3, "layers[0].groups is 3: must divide the 8 experts");
+    REFUSE(w->layers[1].map_count = N * W - 1,
+           "layers[1].map_count is 11: must be 12, slots_per_rank times ranks, or 0");
+    REFUSE(w->layers[1].map_count = -1, "layers[1].map_count is -1");
+    REFUSE(w->layers[0].map_count = N * W, "layers[0].map_count is 12: must be 0, as map is NULL");
     REFUSE(w->layers[0].expert_bytes = -1, "layers[0].expert_bytes is -1");
+    REFUSE(w->layers[0].expert_bytes = ((int64_t)1 << 36) + 1,
+           "layers[0].expert_bytes is 68719476737: must be 0 to 68719476736");
     REFUSE(w->layers[1].expert_bytes = 0, "layers[1].expert_bytes is 0");
     REFUSE(p->map[5] = E, "layers[1].map: slot 5 has 8: must be -1 to 7");
     REFUSE(p->map[7] = -2, "layers[1].map: slot 7 has -2");

@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "abi/ext/balance.h"
 #include "abi/ext/placement.h"
 #include "abi/ext/ranks.h"
 #include "args_world.h"
@@ -161,7 +162,9 @@ struct wire {
     sluice_comm_threads *group;
     int32_t order;
     int64_t capacity; /* of rows, 0: as many as come */
+    bool stale;       /* step balance's counts ride along */
     sluice_stats stats[2];
+    sluice_needs needs[2];
     sluice_fault fault[2];
 };
 
@@ -213,8 +216,16 @@ static void run_wire(int32_t rank, void *argument)
     config.transport = &transport;
     config.uses = SLUICE_USE_FIXED;
     config.timeout_ns = 20000000000;
+    wire->needs[rank].struct_size = sizeof wire->needs[rank];
+    config.needs = &wire->needs[rank];
+    if (wire->stale)
+        config.copy_policy = SLUICE_COPY_BALANCED;
     sluice_context *context = ct_open(&config);
     ct_true(context != NULL);
+    const sluice_balance_config stale = {.struct_size = sizeof stale, .mode = SLUICE_BALANCE_STALE};
+    const sluice_balance_api *balance = ct_api()->extension(SLUICE_EXT_BALANCE);
+    if (wire->stale)
+        ct_expect_eq_i64(balance->configure(context, -1, &stale), SLUICE_OK);
     travel(wire, rank, context);
     wire->stats[rank] = stats_of(context);
     const sluice_ranks_api *ranks = ct_api()->extension(SLUICE_EXT_RANKS);
@@ -223,15 +234,19 @@ static void run_wire(int32_t rank, void *argument)
     ct_api()->close(context);
 }
 
-static struct wire *send_both(int32_t order, int64_t capacity)
+static struct wire *send_all(struct wire given)
 {
     struct wire *wire = ct_alloc(sizeof *wire);
-    wire->order = order;
-    wire->capacity = capacity;
+    *wire = given;
     wire->group = sluice_comm_threads_create(2, NULL);
     ct_run_ranks(2, run_wire, wire);
     sluice_comm_threads_destroy(wire->group);
     return wire;
+}
+
+static struct wire *send_both(int32_t order, int64_t capacity)
+{
+    return send_all((struct wire){.order = order, .capacity = capacity});
 }
 
 CT(stats, bytes_of_exact,
@@ -257,6 +272,21 @@ CT(stats, bytes_of_per_rank, "with PER_RANK one row a token comes back from each
     const struct wire *wire = send_both(SLUICE_COMBINE_PER_RANK, 0);
     ct_eq_u64(wire->stats[0].combine_useful, 1 * ROW);
     ct_eq_u64(wire->stats[1].combine_useful, 3 * ROW);
+}
+
+CT(stats, bytes_needed, "what moves is within needs, with what frames it and the counts of STALE")
+{
+    for (int32_t order = 0; order < 2; order++) {
+        const struct wire *plain = send_all((struct wire){.order = order});
+        const struct wire *stale = send_all((struct wire){.order = order, .stale = true});
+        for (int32_t r = 0; r < 2; r++) {
+            /* 4 experts and the number of rows, to the one other rank */
+            ct_eq_u64(stale->stats[r].dispatch_moved - plain->stats[r].dispatch_moved, 5 * 4);
+            ct_true((int64_t)stale->stats[r].dispatch_moved <= stale->needs[r].dispatch_wire_bytes);
+            ct_true((int64_t)plain->stats[r].dispatch_moved <= plain->needs[r].dispatch_wire_bytes);
+            ct_true((int64_t)plain->stats[r].combine_moved <= plain->needs[r].combine_wire_bytes);
+        }
+    }
 }
 
 CT(stats, overflows,

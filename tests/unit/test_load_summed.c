@@ -147,7 +147,7 @@ static sluice_status end_in_step(struct team *team, int32_t rank, sluice_context
     bool skips = rank == team->skips;
     int32_t done = skips;
     sluice_status status = skips ? SLUICE_OK : load()->window_end(context, NULL);
-    for (int32_t round = 0; round < 3 * 16 * 16; round++) {
+    for (int32_t round = 0; round < (3 * 16 + 1) * 16; round++) {
         if (!status && !done)
             status = load()->window_poll(context, &done);
         pthread_barrier_wait(&team->step);

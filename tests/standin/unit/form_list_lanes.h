@@ -43,6 +43,17 @@ LANES(redux_sync_max_s32, "redux.sync.max.s32 %r9, %r1, -1;", ~best(v, ~0U, 1U <
 LANES(redux_sync_and_b32, "redux.sync.and.b32 %r9, %r1, -1;", all_bits(v))
 LANES(redux_sync_or_b32, "redux.sync.or.b32 %r9, %r1, -1;", any_bits(v))
 LANES(redux_sync_xor_b32, "redux.sync.xor.b32 %r9, %r1, -1;", odd_bits(v))
+LANES(redux_sync_max_f32, "mov.b32 %f1, %r1; redux.sync.max.f32 %f2, %f1, -1; mov.b32 %r9, %f2;",
+      best_float(v, 1))
+LANES(redux_sync_min_f32, "mov.b32 %f1, %r1; redux.sync.min.f32 %f2, %f1, -1; mov.b32 %r9, %f2;",
+      best_float(v, -1))
+/* A matrix of 8 x 8 elements of 16 bits, stored by the lanes in order, is read back in order. */
+LANES(ldmatrix_sync_aligned_m8n8_x1_shared_b16,
+      ".shared .align 16 .b8 tile[128]; mov.u64 %rd7, tile; mul.wide.u32 %rd6, %r5, 4; "
+      "add.s64 %rd6, %rd7, %rd6; st.shared.u32 [%rd6], %r1; bar.warp.sync -1; "
+      "mov.u32 %r6, %tid.x; and.b32 %r6, %r6, 7; mul.wide.u32 %rd8, %r6, 16; "
+      "add.s64 %rd8, %rd7, %rd8; ldmatrix.sync.aligned.m8n8.x1.shared.b16 {%r9}, [%rd8];",
+      v[lane])
 LANES(elect_sync, "elect.sync %r9|%p2, -1;", lane == 0)
 LANES(activemask_b32, "activemask.b32 %r9;", UINT32_MAX)
 /* A histogram: each lane adds to the bin of its u; the number it gets is below the bin's count. */

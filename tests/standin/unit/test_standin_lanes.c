@@ -50,6 +50,22 @@ static uint32_t best(const uint32_t *v, uint32_t flip, uint32_t sign)
     return out;
 }
 
+/* The greatest (sign 1) or least (-1) of what are numbers, zeros ordered by their signs. */
+static uint32_t best_float(const uint32_t *v, float sign)
+{
+    uint32_t out = 0x7fffffff;
+    for (int i = 0; i < 32; i++) {
+        float now, kept;
+        memcpy(&now, &v[i], sizeof now);
+        memcpy(&kept, &out, sizeof kept);
+        bool zero = now == kept && signbit(now) != signbit(kept);
+        if (!isnan(now) && (isnan(kept) || now * sign > kept * sign ||
+                            (zero && (signbit(now) != 0) == (sign < 0))))
+            out = v[i];
+    }
+    return out;
+}
+
 static uint32_t all_bits(const uint32_t *v)
 {
     uint32_t out = UINT32_MAX;
