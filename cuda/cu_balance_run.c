@@ -9,7 +9,7 @@
 #include "kernels/balance_job.h"
 
 /* Of a block. */
-enum { COUNT_WARPS = 8, PLACE_WARPS = 4 };
+enum { COUNT_WARPS = 8, PLACE_WARPS = SLC_PLACE_THREADS / SLC_WARP };
 
 static struct slc_balance problem_of(const sluice_context *context, const struct slc_job *job)
 {

@@ -69,7 +69,12 @@ struct slc_balance_step {
     int32_t sum, by_copy; /* sum: there is one row for all */
 };
 
-enum { SLC_BALANCE_THREADS = 256, SLC_MOST_TILES = 128, SLC_LEAST_TILE_ROWS = 16 };
+enum {
+    SLC_BALANCE_THREADS = 256,
+    SLC_PLACE_THREADS = 128,
+    SLC_MOST_TILES = 128,
+    SLC_LEAST_TILE_ROWS = 16
+};
 
 /* The solver's scratch, aligned to 8. */
 SL_INLINE int64_t slc_balance_bytes(int64_t entries, int64_t ranks, int64_t physical)

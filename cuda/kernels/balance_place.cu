@@ -158,7 +158,7 @@ SLC_DEVICE void slc_place_rows(const struct slc_balance_pass *pass, const struct
     }
 }
 
-extern "C" __global__ void __launch_bounds__(SLC_BALANCE_THREADS)
+extern "C" __global__ void __launch_bounds__(SLC_PLACE_THREADS, 1)
     slc_balance_place(const __grid_constant__ struct slc_balance_pass pass)
 {
     int32_t warps = (int32_t)(blockDim.x / SLC_WARP), warp = (int32_t)threadIdx.x / SLC_WARP;

@@ -77,7 +77,9 @@ SLC_DEVICE struct slc_homes slc_homes_of(const struct slc_job *job)
     struct slc_homes homes = {0};
     if (job->map.by_row) {
         uint64_t base = (uint64_t)slc_scalar(&job->row_base, job->map.row_base);
-        homes.base = (uint32_t)(base % (uint64_t)job->map.living[0]);
+        /* in 32 bits, as n is at most 1,024: 2^32 mod n is (2^32 - n) mod n */
+        uint32_t n = (uint32_t)job->map.living[0], high = (uint32_t)(base >> 32) % n;
+        homes.base = (high * ((0U - n) % n) + (uint32_t)base % n) % n;
     }
     return homes;
 }
