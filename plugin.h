@@ -42,12 +42,27 @@
  *             Different contexts are independent. A context does not survive fork: the child gets
  *             NOT_READY from every call and must not close it.
  *   hot       Calls marked [hot] allocate nothing, make no system call on the CPU when no exchange
- *             is involved, and take no lock another rank can hold.
- *   capture   Calls marked [capture] may be recorded in a CUDA graph and replayed.
+ *             is involved, and take no lock another rank can hold. (But the first exchange on a
+ *             device after `set` of sluice.ranks/1, which makes the communicator anew.)
+ *   streams   A stream is a CUstream (cudaStream_t is the same) of the context's device, whose
+ *             primary context need not be current; NULL is the legacy default stream. The plugin
+ *             orders nothing between streams: calls that share a layer's counters or a lane are
+ *             given one stream, or events of the engine's between two. All lanes and layers share
+ *             one communicator on a device: exchanges are enqueued in one order on all ranks, and
+ *             in one order with the engine's own collectives.
+ *   capture   Calls marked [capture] may be recorded in a CUDA graph and replayed. Fixed in the
+ *             graph are pointers, shapes and what was on the host (num_valid, step, row_base: give
+ *             them on the device); tables of placements and of living ranks, counters and an absent
+ *             `step` are the device's and read in each replay. All ranks replay graphs that hold
+ *             exchanges in the same order. A replay returns no status: what went wrong in it is in
+ *             the fault record (poll of sluice.ranks/1), and the next call of dispatch or combine
+ *             says it.
  *   collective  Calls so marked are made by all living ranks of the context, in the same order and
  *             with the same layer and mode; ranks that differ get MISMATCH, and a rank that does
  *             not come ends every wait with PEER_LOST after the timeout. quiesce of sluice.ranks/1
- *             ends it at once with CANCELLED. A rank whose arguments are INVALID has not come: it
+ *             ends it at once with CANCELLED. On a device the wait is its stream's; what ends it
+ *             after the timeout is a thread of the plugin, if sluice_host.threads is 2 or more,
+ *             else `quiesce` or `set` alone. A rank whose arguments are INVALID has not come: it
  *             repeats the call corrected, or quiesces. After PEER_LOST, MISMATCH or CANCELLED no
  *             exchange is possible (NOT_READY) until `set` of sluice.ranks/1.
  *   layout    is that of LP64 platforms.
@@ -57,7 +72,9 @@
  * P = N * W physical experts, L = N + F local slots a rank (the shared ones last), T tokens of this
  * call, H elements of a token's row. Physical expert p lives on rank
  * p / N. Slot id = rank * L + local slot; this is what dispatch speaks. Recorder id = physical
- * expert, never a shared slot; this is what counting speaks.
+ * expert, never a shared slot; this is what counting speaks. A lane is one dispatch in flight with
+ * what it needs; a bank is what layers that share experts have in common: their placement and
+ * counters. An epoch numbers the placements of a bank, a generation the sets of living ranks.
  */
 #ifndef SLUICE_PLUGIN_H
 #define SLUICE_PLUGIN_H
@@ -137,9 +154,10 @@ typedef struct sluice_tensor {
 
 enum { SLUICE_LOG_ERROR = 1, SLUICE_LOG_WARNING = 2, SLUICE_LOG_INFO = 3 };
 
-/* What an allocation is for. STATE must keep its contents while the context lives; SCRATCH need not
- * between calls; STAGING holds rows and weights on their way; PINNED is host memory a device reads;
- * REGISTRABLE must be of a kind that the network can register. */
+/* What an allocation is for; `device` says where it lies. STATE must keep its contents while the
+ * context lives; SCRATCH need not between calls; STAGING holds rows and weights on their way;
+ * PINNED is host memory a device reads; REGISTRABLE must be of a kind that the network can
+ * register. */
 enum {
     SLUICE_MEM_STATE = 1,
     SLUICE_MEM_SCRATCH = 2,
@@ -156,13 +174,14 @@ typedef struct sluice_host {
     /* One line of text, no newline. */
     void (*log)(void *user, int32_t level, const char *text);
     /* Both or neither. alloc returns memory aligned to `align` (a power of two), or NULL; free gets
-     * what alloc got. NULL: aligned_alloc and free. */
+     * what alloc got. NULL: aligned_alloc and free, for a device its driver's. */
     void *(*alloc)(void *user, size_t bytes, size_t align, int32_t kind, sluice_device device);
     void (*free)(void *user, void *data, size_t bytes, int32_t kind, sluice_device device);
     /* Nanoseconds of a clock that never goes back. NULL: CLOCK_MONOTONIC. */
     int64_t (*clock)(void *user);
     /* How many threads one call may use, the caller's included, 1 ... 64. 0: as 1, and the plugin
-     * starts no thread. Results do not depend on it. */
+     * starts no thread. Results do not depend on it. A device of several ranks: 2 or more lets one
+     * thread of the plugin end the exchanges that a lost rank leaves waiting. */
     int32_t threads;
     int32_t reserved;
 } sluice_host;
@@ -174,8 +193,10 @@ SLUICE_ASSERT_ENDS_WITH(sluice_host, reserved);
  * own transport leaves all callbacks NULL. EXACT, FIXED, BALANCE_NOW and SUMMED_LOAD
  * need all_gather and all_to_all, SUMMED_LOAD isend, irecv, poll, cancel and resume too. Elsewhere,
  * without cancel quiesce cannot end a wait, and without resume `set` needs a new comm. For ranks as
- * threads or over MPI, comm_threads.h and comm_mpi.h of src/comm fill this in. One comm serves one
- * context, and must outlive it or the `set` of sluice.ranks/1 that replaces it.
+ * threads or over MPI, comm_threads.h and comm_mpi.h of src/comm fill this in. Buffers are host
+ * memory, on a device too: there the callbacks agree, count and open; rows go by the device's own
+ * communicator. One comm serves one context, and must outlive it or the `set` of sluice.ranks/1
+ * that replaces it.
  *
  * Callbacks return SLUICE_OK, PEER_LOST, CANCELLED or MISMATCH (a message of an unexpected length);
  * isend and irecv also NO_MEMORY; any other status is taken as a failure of the exchange.
@@ -214,8 +235,11 @@ typedef struct sluice_comm {
      * sent in an earlier era is gone, failures of it no longer stand, and it meets other ranks once
      * they have resumed as often. Only the plugin calls it, once in each `set`. */
     void (*resume)(void *user, int32_t channel);
-    /* An existing communicator for a device backend: kind 1 = ncclComm_t. `native_symbol` resolves
-     * a name in the very library that made it (two copies of NCCL may be loaded). */
+    /* Optional, beside the callbacks: the engine's communicator for a device backend, of the same
+     * ranks; kind 1 = ncclComm_t. No rows go over it: open splits off communicators of its own
+     * (collective on it, so nothing else runs on it meanwhile), or, where that NCCL cannot split,
+     * makes new ones with its library. `native_symbol` resolves a name in the very library that
+     * made it (two copies of NCCL may be loaded); without it `native` is not used. */
     int32_t native_kind;
     int32_t reserved;
     void *native;
@@ -371,7 +395,7 @@ typedef struct sluice_config {
     const sluice_layer *const *layers; /* [layer_count]; MoE layers only, in the engine's order */
     const sluice_transport *transport; /* required with USE_EXACT or USE_FIXED */
     sluice_needs *needs;               /* optional, out */
-    sluice_device device;              /* default: {SLUICE_CPU, 0} on the CPU backend */
+    sluice_device device; /* default: number 0 of the backend's kind; a GPU for each rank */
     int32_t layer_count;
     int32_t uses;  /* SLUICE_USE_* or-ed */
     int32_t flags; /* SLUICE_OPEN_* or-ed */
@@ -389,8 +413,8 @@ typedef struct sluice_context sluice_context;
 
 /* --------------------------------------------------------------------- arguments of the six */
 
-/* ids and weights: both or neither; at least one output. Tensors on the context's device; scalars
- * (num_valid, step) and config tensors may also be on the host. */
+/* ids and weights: both or neither; at least one output. Tensors on the context's device, by type
+ * and id; the scalars num_valid, step and row_base may also be on the host. */
 typedef struct sluice_topk_args {
     size_t struct_size;
     int32_t layer;
@@ -605,14 +629,16 @@ typedef struct sluice_api {
 
     /* Sends each token's payload rows once to every rank it visits and lays them out by local slot;
      * inside a slot by source rank, then token. Collective.
-     * COUNT: exchanges counts and waits; row_count, slot_counts and slot_starts are filled in. Not
+     * COUNT: exchanges counts and waits, on a device also for what its stream was given before, all
+     * within timeout_ns; row_count (on the host), slot_counts and slot_starts are filled in. Not
      * capturable. SEND: moves the rows of the same ids, num_valid and lane; a rank whose outputs
      * are too small still takes part, and all ranks get INVALID naming it and may repeat SEND. Both
      * need USE_EXACT.
      * FIXED (USE_FIXED): one call, nothing on the host; outputs hold needs.fixed_rows rows, of
      * which slot_starts[L] are used (GROUPED), or slot_counts[s] of each slot (STRIDED; the rows
      * behind them are left as they were). What exceeds a capacity is dropped and reported: all
-     * ranks get OVERFLOW (from the next host call, where a device runs it), which is a result and
+     * ranks get OVERFLOW (where a device runs it, from the next call of dispatch or combine, which
+     * has done its work; in replays from poll of sluice.ranks/1), which is a result and
      * no failure: the handle is valid, every rank goes on to combine, and that gives NaN for the
      * tokens hit. The fault record has rank, had and needed. [capture]
      * Slot ids outside [0, W * L) and of dead ranks send nothing and are counted as rejected.
