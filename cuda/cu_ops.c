@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "../src/backend/bk_load.h"
+#include "../src/core/mutant.h"
 #include "cu_walk.h"
 
 sluice_status slc_topk(sluice_context *context, const sluice_topk_args *args)
@@ -39,7 +40,8 @@ static sluice_status route(sluice_context *context, const sluice_route_args *arg
         return status;
     slc_fill_job(&job, &call, SLUICE_OP_ROUTE);
     slc_fill_map(&job, &call, args->layer);
-    job.counters = args->skip_record ? NULL : call.layer->bank->counters;
+    job.counters =
+        args->skip_record && !SL_MUTANT(skip_record_ignored) ? NULL : call.layer->bank->counters;
     status = slc_launch(context, &job, SLC_K_route, args->stream);
     return sl_leave(context, SLUICE_OP_ROUTE, started, status);
 }
