@@ -16,7 +16,7 @@ static const void *extension(const char *id)
         {SLUICE_EXT_ROUTE, &slc_route_api}, {SLUICE_EXT_PLACEMENT, &sl_placement_api},
         {SLUICE_EXT_LOAD, &slc_load_api},   {SLUICE_EXT_STATS, &sl_stats_api},
         {SLUICE_EXT_RANKS, &sl_ranks_api},  {SLUICE_EXT_DEVICE, &slc_device_api},
-        {SLUICE_EXT_PLAN, &sl_plan_api},
+        {SLUICE_EXT_PLAN, &sl_plan_api},    {SLUICE_EXT_BALANCE, &sl_balance_api},
     };
     return sl_extension_of(id, served, sizeof served / sizeof *served);
 }

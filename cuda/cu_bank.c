@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "../src/backend/bk_bank.h"
+#include "cu_balance.h"
 #include "cu_mover.h"
 
 size_t slc_bank_bytes(const struct sl_shape *shape)
@@ -96,6 +97,8 @@ slcu_result slc_tables_renew(sluice_context *context, int32_t bank, void *stream
         error =
             driver->MemcpyHtoDAsync(slc_address(slc_of(context)->living_there), living,
                                     ((size_t)context->living_count + 1) * sizeof *living, stream);
+    if (!error)
+        error = slc_balance_renew(context, bank, stream);
     if (!error && bank == -1)
         error = slc_mover_renew(context, stream);
     return error ? error : driver->StreamSynchronize(stream);

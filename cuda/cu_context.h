@@ -6,6 +6,9 @@
 #include "../src/backend/bk_context.h"
 #include "cu_driver.h"
 
+struct slc_balance_state;
+struct slc_water_state;
+
 /* A layer, and the bank that it owns, if it does. */
 struct slc_layer {
     int64_t *calls;     /* on the device: remap and route calls executed; only with RANDOM */
@@ -27,6 +30,8 @@ struct slc_context {
     void *there;
     uint64_t *rejected, *dead;
     int32_t *living_there;
+    struct slc_balance_state *balance; /* cu_balance.h; NULL: no policy is balanced */
+    struct slc_water_state *water;     /* cu_water.h; NULL: no shared column goes by it */
     /* cu_land.c: of windows of load */
     uint64_t *landing; /* pinned: [P] of every bank */
     slcu_event landed;

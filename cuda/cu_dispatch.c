@@ -10,9 +10,9 @@ static bool exact_order(const struct sl_dispatch *call)
 
 /* ------------------------------------------------------------------------------------ the job */
 
-/* With m = 2^s / L rounded up, id * m / 2^s is less than id / L + id * L / (L * 2^s): the whole part
- * is that of id / L where 2^s is above id * L. Ids are below W * L, so the product stays below
- * 2 * (W * L)^2, which fits in 32 bits. */
+/* m = 2^s / L rounded up is less than 2^s / L + 1, so id * m / 2^s is less than id / L + id / 2^s:
+ * its whole part is that of id / L where 2^s is above id * L. Ids are below W * L, so the product
+ * stays below 2 * (W * L)^2, which fits in 32 bits. */
 static void fill_divide(struct slc_move *job)
 {
     uint64_t local = (uint64_t)job->local, above = (uint64_t)job->ranks * local * local;
@@ -120,6 +120,8 @@ slcu_result slc_enqueue_padding(const struct sl_dispatch *call, const struct slc
     bool pads = t->row_layout == SLUICE_ROWS_GROUPED && t->row_align > 1;
     if (pads && rows > units)
         units = rows;
+    if (job->peers > 1 && units == 0)
+        units = 1; /* it sees whether the exchange was cut short */
     return slc_move_launch(call->context, job, SLC_K_pad_rows, units, call->args->stream);
 }
 

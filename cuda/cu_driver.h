@@ -36,4 +36,8 @@ void slc_gpu_close(struct slc_gpu *gpu);
 slcu_result slc_gpu_enter(const struct slc_gpu *gpu);
 void slc_gpu_leave(const struct slc_gpu *gpu);
 
+/* Launches a kernel with one parameter; the gpu is entered. */
+slcu_result slc_start(const struct slc_gpu *gpu, enum slc_kernel kernel, int32_t blocks,
+                      int32_t warps, size_t shared_bytes, void *param, void *stream);
+
 #endif

@@ -109,3 +109,12 @@ void slc_gpu_leave(const struct slc_gpu *gpu)
     slcu_context popped;
     (void)gpu->driver->CtxPopCurrent(&popped);
 }
+
+slcu_result slc_start(const struct slc_gpu *gpu, enum slc_kernel kernel, int32_t blocks,
+                      int32_t warps, size_t shared_bytes, void *param, void *stream)
+{
+    void *params[] = {param};
+    return gpu->driver->LaunchKernel(gpu->kernel[kernel], (unsigned)blocks, 1, 1,
+                                     (unsigned)warps * 32, 1, 1, (unsigned)shared_bytes, stream,
+                                     params, NULL);
+}

@@ -83,6 +83,7 @@ static size_t lay_pinned(const sluice_context *context, struct slc_mover *mover,
     struct sl_cut cut = {base, 0};
     int64_t ranks = context->ranks, local = context->exchange->local_max;
     mover->watch.head = sl_piece(&cut, 1, sizeof *mover->watch.head);
+    mover->share.told = sl_piece(&cut, 1, sizeof *mover->share.told);
     for (int32_t i = 0; i < mover->lane_count; i++) {
         mover->lanes[i].told = sl_piece(&cut, 1, sizeof *mover->lanes[i].told);
         mover->lanes[i].totals = sl_piece(&cut, keys_of(context), sizeof(int32_t));
@@ -121,10 +122,11 @@ static void size_staging(const sluice_context *context, struct slc_mover *mover)
     mover->in_bytes = (size_t)most(landing, pair * ranks);
 }
 
-/* moved, and peer_of behind it. */
+/* moved, share.found behind it, and peer_of. */
 static size_t common_bytes(const sluice_context *context)
 {
-    return sizeof(struct slc_moved) + (size_t)context->ranks * sizeof(int32_t);
+    return sizeof(struct slc_moved) + sizeof(struct slc_found) +
+           (size_t)context->ranks * sizeof(int32_t);
 }
 
 static void add_needs(const sluice_context *context, const struct slc_mover *mover,
@@ -135,7 +137,7 @@ static void add_needs(const sluice_context *context, const struct slc_mover *mov
     needs->pinned_bytes += mover->pinned_bytes;
     needs->device_bytes += lanes * mover->there_bytes + common_bytes(context);
     needs->staging_bytes += lanes * (mover->pair_bytes * (size_t)context->ranks + mover->in_bytes);
-    needs->communicators += context->ranks > 1;
+    needs->communicators += (context->ranks > 1 && lanes > 0) + slc_shares(context);
     needs->threads += slc_watched(context);
 }
 
@@ -187,13 +189,16 @@ static bool lay_device(sluice_context *context, slcu_result *error)
     mover->moved = slc_alloc_there(context, common_bytes(context));
     if (!mover->moved)
         return false;
-    mover->peer_of = (int32_t *)(void *)(mover->moved + 1);
-    *error = driver->MemsetD8Async(slc_address(mover->moved), 0, sizeof *mover->moved, NULL);
+    mover->share.found = (struct slc_found *)(void *)(mover->moved + 1);
+    mover->peer_of = (int32_t *)(void *)(mover->share.found + 1);
+    *error = driver->MemsetD8Async(slc_address(mover->moved), 0, common_bytes(context), NULL);
     if (!*error)
         *error = push_peers(context, NULL);
     for (int32_t i = 0; !*error && i < mover->lane_count; i++)
         if (!open_lane(context, &mover->lanes[i], error))
             return false;
+    if (!*error)
+        *error = driver->StreamSynchronize(NULL); /* else what is freed next may still be written */
     return !*error;
 }
 
@@ -214,7 +219,7 @@ sluice_status slc_mover_open(sluice_context *context, const struct sl_text *text
     struct slc_move job;
     int32_t *counts;
     slcu_result error = SLCU_SUCCESS;
-    if (sizes.lane_count == 0)
+    if (sizes.lane_count == 0 && !slc_shares(context))
         return SLUICE_OK;
     size_staging(context, &sizes);
     sizes.there_bytes = lay_there(context, &job, &counts, NULL);
@@ -248,6 +253,7 @@ void slc_mover_close(sluice_context *context)
         return;
     slc_watch_close(context);
     slc_comm_close(&mover->comm);
+    slc_comm_close(&mover->share.comm);
     pthread_mutex_destroy(&mover->told_lock);
     for (int32_t i = 0; i < mover->lane_count; i++) {
         slc_free_there(context, mover->lanes[i].there, mover->there_bytes);
@@ -262,28 +268,47 @@ void slc_mover_close(sluice_context *context)
     slc_of(context)->mover = NULL;
 }
 
-sluice_status slc_mover_connect(sluice_context *context, char *text, size_t text_size)
+/* Have ranks that talk what they talk on? */
+static bool connected(const sluice_context *context)
 {
-    struct slc_mover *mover = slc_of(context)->mover;
-    if (!mover || context->living_count == 1 || mover->comm.comm)
-        return SLUICE_OK;
+    const struct slc_mover *mover = slc_of(context)->mover;
+    return !mover || context->living_count == 1 ||
+           ((mover->lane_count == 0 || mover->comm.comm) &&
+            (!slc_shares(context) || mover->share.comm.comm));
+}
+
+static sluice_status connect(sluice_context *context, struct slc_comm *comm, int32_t channel,
+                             char *text, size_t text_size)
+{
     const struct slc_comm_plan plan = {.host = &context->comm,
-                                       .channel = SL_CHANNEL_MOVE,
+                                       .channel = channel,
                                        .timeout_ns = context->timeout_ns,
                                        .clock = context->host.clock,
                                        .user = context->host.user,
-                                       .scratch = mover->host};
+                                       .scratch = slc_of(context)->mover->host};
     int32_t peer;
-    return slc_comm_open(&mover->comm, &plan, &peer, text, text_size);
+    return comm->comm ? SLUICE_OK : slc_comm_open(comm, &plan, &peer, text, text_size);
+}
+
+sluice_status slc_mover_connect(sluice_context *context, char *text, size_t text_size)
+{
+    struct slc_mover *mover = slc_of(context)->mover;
+    sluice_status status = SLUICE_OK;
+    if (connected(context))
+        return status;
+    if (mover->lane_count > 0)
+        status = connect(context, &mover->comm, SL_CHANNEL_MOVE, text, text_size);
+    if (!status && slc_shares(context))
+        status = connect(context, &mover->share.comm, SL_CHANNEL_BALANCE, text, text_size);
+    return status;
 }
 
 sluice_status slc_mover_ready(sluice_context *context, void *stream)
 {
-    struct slc_mover *mover = slc_of(context)->mover;
     unsigned int capturing = 0;
     char text[256] = "";
     sluice_status status = slc_mover_usable(context);
-    if (status || context->living_count == 1 || mover->comm.comm)
+    if (status || connected(context))
         return status;
     slcu_result error = slc_of(context)->gpu.driver->StreamIsCapturing(stream, &capturing);
     if (error)
@@ -299,6 +324,17 @@ sluice_status slc_mover_ready(sluice_context *context, void *stream)
     return sl_fail(context, status, "%s", text);
 }
 
+/* Nothing was found, and the last exchange was *first. */
+static slcu_result number(const sluice_context *context, struct slc_found *found,
+                          const int64_t *first, void *stream)
+{
+    const struct slcu_driver *driver = slc_of(context)->gpu.driver;
+    slcu_result error = driver->MemsetD8Async(slc_address(found), 0, sizeof *found, stream);
+    return error
+               ? error
+               : driver->MemcpyHtoDAsync(slc_address(&found->number), first, sizeof *first, stream);
+}
+
 /* What runs may still tell of what was aborted: it is over when this returns. */
 slcu_result slc_mover_renew(sluice_context *context, void *stream)
 {
@@ -309,18 +345,16 @@ slcu_result slc_mover_renew(sluice_context *context, void *stream)
     slc_mover_lose(context, SLUICE_CANCELLED, -1, SLUICE_OP_DISPATCH, -1);
     slcu_result error = push_peers(context, stream);
     int64_t first = atomic_load(&context->generation) << 32; /* no number comes twice */
-    for (int32_t i = 0; !error && i < mover->lane_count; i++) {
-        struct slc_found *found = mover->lanes[i].job.found;
-        error = driver->MemsetD8Async(slc_address(found), 0, sizeof *found, stream);
-        if (!error)
-            error =
-                driver->MemcpyHtoDAsync(slc_address(&found->number), &first, sizeof first, stream);
-    }
+    if (!error)
+        error = number(context, mover->share.found, &first, stream);
+    for (int32_t i = 0; !error && i < mover->lane_count; i++)
+        error = number(context, mover->lanes[i].job.found, &first, stream);
     if (!error)
         error = driver->StreamSynchronize(stream);
     pthread_mutex_lock(&mover->told_lock);
     for (int32_t i = 0; i < mover->lane_count; i++)
         memset(mover->lanes[i].told, 0, sizeof *mover->lanes[i].told);
+    memset(mover->share.told, 0, sizeof *mover->share.told);
     mover->lost = (struct slc_lost){.status = SLUICE_OK};
     mover->shortage = (struct slc_short){0, 0, 0, 0};
     pthread_mutex_unlock(&mover->told_lock);

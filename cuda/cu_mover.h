@@ -7,7 +7,7 @@
 #include "../src/backend/bk_dispatch.h"
 #include "cu_comm.h"
 #include "cu_context.h"
-#include "kernels/move_job.h"
+#include "kernels/meet_job.h"
 
 /* A lane's memory; what the host knows of its dispatch is sl_lane's and below. */
 struct slc_lane {
@@ -21,6 +21,14 @@ struct slc_lane {
     int64_t *heads_back;   /* [ranks] where the heads of the last combine are to land in `in` */
     /* exact: tokens and rows to and from each peer, [ranks] each */
     int64_t *tokens_to, *tokens_from, *rows_to, *rows_from;
+};
+
+/* Counts that ranks share in remap and route (BALANCE_NOW), on a communicator of its own: streams
+ * that share one deadlock under capture. */
+struct slc_share {
+    struct slc_comm comm;
+    struct slc_told *told;   /* pinned */
+    struct slc_found *found; /* on the device: number alone */
 };
 
 /* Why no exchange is possible any more. */
@@ -42,6 +50,7 @@ struct slc_watch {
 struct slc_mover {
     struct slc_lane lanes[SL_MOST_LANES];
     struct slc_comm comm; /* of all lanes; none where this rank is alone */
+    struct slc_share share;
     struct slc_watch watch;
     pthread_mutex_t told_lock; /* guards the two below, and what lanes were told */
     struct slc_lost lost;
@@ -58,8 +67,14 @@ struct slc_mover {
     int32_t lane_count;
 };
 
-/* After sl_exchange_open: makes it (slc_context.mover) for a context that dispatches; the device's
- * context is entered. With `query` only adds to needs. */
+/* Does remap share counts? */
+static inline bool slc_shares(const sluice_context *context)
+{
+    return (context->uses & SLUICE_USE_BALANCE_NOW) != 0 && context->ranks > 1;
+}
+
+/* After sl_exchange_open: makes it (slc_context.mover) for a context that dispatches or shares
+ * counts; the device's context is entered. With `query` only adds to needs. */
 sluice_status slc_mover_open(sluice_context *context, const struct sl_text *text,
                              sluice_needs *needs, bool query);
 void slc_mover_close(sluice_context *context);
@@ -110,6 +125,16 @@ static inline int64_t slc_padded(int64_t bytes)
 
 sluice_status slc_dispatch(sluice_context *context, const sluice_dispatch_args *args);
 sluice_status slc_combine(sluice_context *context, const sluice_combine_args *args);
+
+/* ---- cu_share.c, with the device's context entered */
+
+/* What kernels need to meet the other ranks: rows of `bytes`, this one's at `mine`, a head and then
+ * what is shared. told stays NULL where this rank is alone. */
+void slc_fill_meet(const sluice_context *context, struct slc_meet *meet, int32_t layer,
+                   uint64_t form, char *mine, char *rows, int64_t bytes);
+
+/* Between the kernels that begin and end it. */
+sluice_status slc_share_gather(sluice_context *context, const struct slc_meet *meet, void *stream);
 
 /* ---- cu_move.c: steps of both, with the device's context entered */
 

@@ -6,9 +6,11 @@
 #include "../src/backend/bk_config.h"
 #include "../src/backend/bk_lane.h"
 #include "../src/backend/bk_open.h"
+#include "cu_balance.h"
 #include "cu_bank.h"
 #include "cu_land.h"
 #include "cu_mover.h"
+#include "cu_water.h"
 
 /* The context's own device memory: see slc_context. */
 static size_t bytes_there(const sluice_context *context)
@@ -19,7 +21,10 @@ static size_t bytes_there(const sluice_context *context)
 
 static void add_needs(const sluice_context *context, sluice_needs *needs)
 {
-    needs->device_bytes = bytes_there(context);
+    size_t balance, water;
+    needs->device_bytes = bytes_there(context) + slc_balance_needs(context, &balance) +
+                          slc_water_needs(context, &water);
+    needs->host_bytes += balance + water;
     needs->pinned_bytes += slc_land_bytes(context);
     for (int32_t i = 0; i < context->layer_count; i++) {
         if (context->layers[i].bank_index != i)
@@ -59,6 +64,8 @@ static bool start_device(sluice_context *context, slcu_result *error)
     for (int32_t i = 0; i < context->layer_count; i++)
         if (context->layers[i].bank_index == i && !slc_bank_open(context, i, error))
             return false;
+    if (!slc_balance_open(context, error) || !slc_water_open(context, error))
+        return false;
     *error = slc_tables_renew(context, -1, NULL);
     return !*error;
 }
@@ -94,7 +101,7 @@ static sluice_status start(sluice_context *context, const sluice_config *config,
         return status;
     if (query)
         return context->exchange ? slc_mover_open(context, text, needs, true) : SLUICE_OK;
-    bool whole = sl_banks_open(context);
+    bool whole = sl_banks_open(context) && sl_balance_open(context);
     slcu_result error = slc_gpu_enter(gpu);
     bool entered = !error;
     whole = whole && entered && start_device(context, &error);
@@ -123,12 +130,15 @@ static void stop(sluice_context *context)
     slc_mover_close(context);
     for (int32_t i = 0; context->banks && i < context->layer_count; i++)
         slc_bank_close(context, i);
+    slc_balance_close(context);
+    slc_water_close(context);
     slc_free_there(context, own->there, bytes_there(context));
     slc_land_close(context);
     if (entered)
         slc_gpu_leave(&own->gpu);
     slc_gpu_close(&own->gpu);
     sl_exchange_close(context);
+    sl_balance_close(context);
 }
 
 static const struct sl_backend backend = {
@@ -147,6 +157,7 @@ static const struct sl_backend backend = {
     .zero_tally = slc_zero_tally,
     .heed = slc_mover_heed,
     .cancel = slc_mover_cancel,
+    .balance = &slc_balance_there,
 };
 
 sluice_status slc_open(const sluice_config *config, sluice_context **out, char *text, size_t size)

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "../src/backend/bk_load.h"
 #include "../src/core/mutant.h"
+#include "cu_balance.h"
 #include "cu_walk.h"
+#include "cu_water.h"
 
 sluice_status slc_topk(sluice_context *context, const sluice_topk_args *args)
 {
@@ -26,7 +28,12 @@ sluice_status slc_remap(sluice_context *context, const sluice_remap_args *args)
         return status;
     slc_fill_job(&job, &call, SLUICE_OP_REMAP);
     slc_fill_map(&job, &call, args->layer);
-    status = slc_launch(context, &job, SLC_K_remap, args->stream);
+    if (call.waterfill && (status = slc_water_check(&call, args->stream)))
+        return status;
+    status = call.balance ? slc_balance_run(&call, &job, false, args->stream)
+                          : slc_launch(context, &job, SLC_K_remap, args->stream);
+    if (!status && call.waterfill)
+        status = slc_water_run(&call, &job, args->stream);
     return sl_leave(context, SLUICE_OP_REMAP, started, status);
 }
 
@@ -40,9 +47,14 @@ static sluice_status route(sluice_context *context, const sluice_route_args *arg
         return status;
     slc_fill_job(&job, &call, SLUICE_OP_ROUTE);
     slc_fill_map(&job, &call, args->layer);
+    if (call.waterfill && (status = slc_water_check(&call, args->stream)))
+        return status;
     job.counters =
         args->skip_record && !SL_MUTANT(skip_record_ignored) ? NULL : call.layer->bank->counters;
-    status = slc_launch(context, &job, SLC_K_route, args->stream);
+    status = call.balance ? slc_balance_run(&call, &job, true, args->stream)
+                          : slc_launch(context, &job, SLC_K_route, args->stream);
+    if (!status && call.waterfill)
+        status = slc_water_run(&call, &job, args->stream);
     return sl_leave(context, SLUICE_OP_ROUTE, started, status);
 }
 

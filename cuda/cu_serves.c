@@ -7,21 +7,12 @@ sluice_status slc_serves(const struct sl_text *text, const sluice_config *config
     static const struct {
         int32_t use;
         const char *name;
-    } USES[] = {{SLUICE_USE_BALANCE_NOW, "BALANCE_NOW"}, {SLUICE_USE_MIGRATE, "MIGRATE"}};
+    } USES[] = {{SLUICE_USE_MIGRATE, "MIGRATE"}};
     for (size_t i = 0; i < sizeof USES / sizeof *USES; i++)
         if (config->uses & USES[i].use)
             return sl_text_fail(text, SLUICE_UNSUPPORTED,
                                 "config.uses has %s: the CUDA backend of this version does not "
                                 "do that",
                                 USES[i].name);
-    if (config->copy_policy == SLUICE_COPY_BALANCED)
-        return sl_text_fail(text, SLUICE_UNSUPPORTED,
-                            "config.copy_policy is BALANCED: the CUDA backend of this version "
-                            "serves STATIC and RANDOM");
-    if (config->shared_policy > SLUICE_SHARED_NOT_FUSED)
-        return sl_text_fail(text, SLUICE_UNSUPPORTED,
-                            "config.shared_policy is %d: the CUDA backend of this version serves "
-                            "AT_HOME (%d) and NOT_FUSED (%d)",
-                            config->shared_policy, SLUICE_SHARED_AT_HOME, SLUICE_SHARED_NOT_FUSED);
     return SLUICE_OK;
 }

@@ -33,17 +33,24 @@ static uint32_t take(struct slc_mover *mover, struct slc_told *told, int32_t lan
     return count;
 }
 
+static void heed(sluice_context *context, struct slc_told *told, int32_t lane)
+{
+    struct slc_mover *mover = slc_of(context)->mover;
+    sluice_fault fault;
+    pthread_mutex_lock(&mover->told_lock);
+    uint32_t count = take(mover, told, lane, &fault);
+    pthread_mutex_unlock(&mover->told_lock);
+    for (; count > 0; count--)
+        sl_fault(context, &fault);
+}
+
 void slc_mover_heed(sluice_context *context)
 {
     struct slc_mover *mover = slc_of(context)->mover;
-    for (int32_t i = 0; mover && i < mover->lane_count; i++) {
-        sluice_fault fault;
-        pthread_mutex_lock(&mover->told_lock);
-        uint32_t count = take(mover, mover->lanes[i].told, i, &fault);
-        pthread_mutex_unlock(&mover->told_lock);
-        for (; count > 0; count--)
-            sl_fault(context, &fault);
-    }
+    for (int32_t i = 0; mover && i < mover->lane_count; i++)
+        heed(context, mover->lanes[i].told, i);
+    if (mover)
+        heed(context, mover->share.told, 0);
 }
 
 void slc_mover_lose(sluice_context *context, sluice_status status, int32_t rank, int32_t op,
@@ -56,15 +63,18 @@ void slc_mover_lose(sluice_context *context, sluice_status status, int32_t rank,
     /* What still runs must not judge what it did not get. */
     for (int32_t i = 0; i < mover->lane_count; i++)
         __atomic_store_n(&mover->lanes[i].told->stopped, 1, __ATOMIC_RELEASE);
+    __atomic_store_n(&mover->share.told->stopped, 1, __ATOMIC_RELEASE);
     pthread_mutex_unlock(&mover->told_lock);
     slc_comm_abort(&mover->comm);
+    slc_comm_abort(&mover->share.comm);
 }
 
 /* Says once why no exchange is possible any more. */
 static sluice_status say_lost(sluice_context *context, const struct slc_lost *lost)
 {
-    static const char *const OPS[SLUICE_OP_COUNT] = {
-        [SLUICE_OP_DISPATCH] = "dispatch", [SLUICE_OP_COMBINE] = "combine"};
+    static const char *const OPS[SLUICE_OP_COUNT] = {[SLUICE_OP_DISPATCH] = "dispatch",
+                                                     [SLUICE_OP_COMBINE] = "combine",
+                                                     [SLUICE_OP_REMAP] = "remap"};
     const char *op = OPS[lost->op] ? OPS[lost->op] : "an exchange";
     if (lost->status == SLUICE_MISMATCH)
         return sl_fail(context, lost->status,

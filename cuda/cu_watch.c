@@ -69,23 +69,29 @@ static int32_t culprit(const sluice_context *context, const struct slc_lane *lan
     return -1;
 }
 
-static void end(sluice_context *context, const struct slc_lane *lane, int32_t index)
+/* index: the lane's; -1: counts that are shared, whose rows all come at once. */
+static void end(sluice_context *context, int32_t index, const struct slc_told *told)
 {
     sluice_status status = SLUICE_PEER_LOST;
     const struct slc_gpu *gpu = &slc_of(context)->gpu;
-    int32_t rank = -1, layer = lane->told->layer;
-    int32_t op = lane->told->kind == SL_KIND_COMBINE ? SLUICE_OP_COMBINE : SLUICE_OP_DISPATCH;
+    int32_t rank = -1, layer = told->layer;
+    int32_t op = told->kind == SL_KIND_COMBINE ? SLUICE_OP_COMBINE
+                 : told->kind == SL_KIND_REMAP ? SLUICE_OP_REMAP
+                                               : SLUICE_OP_DISPATCH;
     if (slc_gpu_enter(gpu) != SLCU_SUCCESS)
         return;
-    rank = culprit(context, lane, &status);
+    if (index >= 0)
+        rank = culprit(context, &slc_of(context)->mover->lanes[index], &status);
+    else if (context->living_count == 2)
+        rank = context->living[1 - context->comm.rank];
     const sluice_fault fault = {.struct_size = sizeof fault,
                                 .kind = status == SLUICE_MISMATCH ? SLUICE_FAULT_MISMATCH
                                                                   : SLUICE_FAULT_PEER,
                                 .op = op,
                                 .layer = layer,
-                                .lane = index,
+                                .lane = index < 0 ? 0 : index,
                                 .rank = rank,
-                                .call = lane->told->begun};
+                                .call = told->begun};
     sl_fault(context, &fault);
     slc_mover_lose(context, status, rank, op, layer);
     slc_gpu_leave(gpu);
@@ -96,7 +102,7 @@ static void *run(void *data)
     sluice_context *context = data;
     struct slc_mover *mover = slc_of(context)->mover;
     struct slc_watch *watch = &mover->watch;
-    struct waiting waiting[SL_MOST_LANES] = {{0, 0}};
+    struct waiting waiting[SL_MOST_LANES] = {{0, 0}}, sharing = {0, 0};
     int64_t pause = context->timeout_ns / 64;
     pause = pause > MOST_PAUSE_NS ? MOST_PAUSE_NS : pause < LEAST_PAUSE_NS ? LEAST_PAUSE_NS : pause;
     const struct timespec moment = {.tv_nsec = pause};
@@ -104,7 +110,9 @@ static void *run(void *data)
         (void)nanosleep(&moment, NULL);
         for (int32_t i = 0; i < mover->lane_count; i++)
             if (!mover->lanes[i].told->stopped && over(context, mover->lanes[i].told, &waiting[i]))
-                end(context, &mover->lanes[i], i);
+                end(context, i, mover->lanes[i].told);
+        if (!mover->share.told->stopped && over(context, mover->share.told, &sharing))
+            end(context, -1, mover->share.told);
     }
     return NULL;
 }

@@ -52,7 +52,7 @@ $(BUILD)/hostgpu/libcuda.so.1: tests/cuda/host_gpu.cc tests/cuda/host_warp.h cud
 	    -Wno-unused-function -Wno-unknown-pragmas -include tests/cuda/host_warp.h $(CXXFLAGS) -o $@ \
 	    $(@D)/kernels.cc tests/cuda/host_gpu.cc
 
-$(BUILD)/cuda_differs $(BUILD)/cuda_counts $(BUILD)/cuda_faults: $(BUILD)/%: tests/cuda/%.c plugin.h $(wildcard abi/ext/*.h) mk/cuda.mk
+$(BUILD)/cuda_counts $(BUILD)/cuda_faults: $(BUILD)/%: tests/cuda/%.c plugin.h $(wildcard abi/ext/*.h) mk/cuda.mk
 	@mkdir -p $(@D)
 	$(call say,CC)
 	$(Q)$(CC) $(CFLAGS_ALL) -O1 -g -Wno-missing-field-initializers -o $@ $< -ldl -lm
@@ -63,6 +63,22 @@ $(BUILD)/cuda_moves $(BUILD)/cuda_lost $(BUILD)/cuda_layout: $(BUILD)/%: tests/c
 	@mkdir -p $(@D)
 	$(call say,CC)
 	$(Q)$(CC) $(CFLAGS_ALL) -O1 -g -Wno-missing-field-initializers -o $@ $(filter %.c,$^) -ldl -pthread
+
+$(BUILD)/cuda_differs $(BUILD)/balance_differs: $(BUILD)/%: tests/cuda/%.c tests/cuda/differ_kit.c \
+    tests/cuda/differ_kit.h plugin.h $(wildcard abi/ext/*.h) mk/cuda.mk
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(CFLAGS_ALL) -O1 -g -Wno-missing-field-initializers -o $@ $(filter %.c,$^) -ldl \
+	    -lm
+
+# Kernels launched by themselves.
+$(BUILD)/balance_solves $(BUILD)/water_places: $(BUILD)/%: tests/cuda/%.c tests/cuda/kernel_kit.c \
+    $(patsubst %,$(BUILD)/obj/cuda/%.o,cu_driver cu_gpu cu_fatbin) \
+    $(BUILD)/obj/src/backend/bk_fork.o $(CORE_SRC:%.c=$(BUILD)/obj/%.o) \
+    $(wildcard cuda/kernels/*.h tests/standin/*.h tests/cuda/*.h) mk/cuda.mk
+	$(call say,CC)
+	$(Q)$(CC) $(CFLAGS_ALL) -O1 -g -Wno-missing-field-initializers -o $@ $(filter %.c %.o,$^) -ldl \
+	    -lm -pthread
 
 # What the kernels execute on the stand-in, and what ptxas makes of them.
 .PHONY: bench-cuda

@@ -45,7 +45,8 @@ if [ ! -f "$lib" ]; then
 fi
 $make -j2 lib tool hostgpu standin "$build/sluice-conform" "$build/cuda_differs" \
     "$build/cuda_counts" "$build/cuda_moves" "$build/cuda_faults" "$build/cuda_lost" \
-    "$build/cuda_layout" || bad "make"
+    "$build/cuda_layout" "$build/balance_solves" "$build/water_places" "$build/balance_differs" ||
+    bad "make"
 
 add "$(bash tests/symbols.sh "$lib" | tee "$build/log/cuda-symbols.log" | tail -n 1)"
 
@@ -104,6 +105,15 @@ for driver in hostgpu standin; do
         grep -E '^(not ok|standin)' <<<"$out"
         add "$(tail -n 1 <<<"$out")"
     done
+    out=$(timeout $((300 * patience)) "$build/balance_solves" 400 1 peer 2>&1)
+    grep '^not ok' <<<"$out"
+    add "$(tail -n 1 <<<"$out")"
+    out=$(timeout $((300 * patience)) "$build/water_places" 200 1 peer 2>&1)
+    grep '^not ok' <<<"$out"
+    add "$(tail -n 1 <<<"$out")"
+    out=$(timeout $((300 * patience)) "$build/balance_differs" "$build/libsluice_cpu.so" "$lib" 60 2>&1)
+    grep '^not ok' <<<"$out"
+    add "$(tail -n 1 <<<"$out")"
     if [ -s "$STANDIN_LOG" ]; then
         bad "the stand-in reports: $(head -n 3 "$STANDIN_LOG")"
     else

@@ -187,12 +187,18 @@ static void lost_remap_rank(int32_t rank, int32_t size, const sluice_comm *comm,
     setup.config.shared_policy = SLUICE_SHARED_WATERFILL_DYNAMIC;
     setup.config.uses = SLUICE_USE_BALANCE_NOW;
     setup.config.timeout_ns = 1000000000;
+    setup.config.host = &setup.host;
+    setup.host.threads = 2; /* one may watch what runs on a device */
     sluice_context *context = cf_open(&setup);
     struct cf_array *ids = cf_array(CF_I32, 70, 2), *slots = cf_array(CF_I32, 70, 3);
     const sluice_remap_args args = {
         .struct_size = sizeof args, .ids = &ids->t, .dispatch_ids = &slots->t};
-    if (rank != 0)
-        EXPECT(context, cf_call_remap(context, &args), SLUICE_PEER_LOST, "0");
+    if (rank != 0) {
+        sluice_status status = cf_call_remap(context, &args);
+        if (status == SLUICE_OK && cf_memory) /* told by the next call */
+            status = cf_call_remap(context, &args);
+        EXPECT(context, status, SLUICE_PEER_LOST, "rank 0");
+    }
     cf_meet();
     cf_api->close(context);
 }

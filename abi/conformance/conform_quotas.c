@@ -338,7 +338,10 @@ static void other_rank(int32_t rank, int32_t size, const sluice_comm *comm, cons
                                                                  : SLUICE_BALANCE_TOKENS};
     struct mapped out;
     sluice_context *context = open_rank(rank, comm, &config, 0);
-    EXPECT(context, map(context, rank, 0, &out), SLUICE_MISMATCH, "remap");
+    sluice_status status = map(context, rank, 0, &out);
+    if (status == SLUICE_OK && cf_memory) /* a device's call is told of by the next */
+        status = map(context, rank, 0, &out);
+    EXPECT(context, status, SLUICE_MISMATCH, "remap");
     cf_meet();
     cf_api->close(context);
 }

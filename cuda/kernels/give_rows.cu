@@ -18,7 +18,7 @@ extern "C" __global__ void __launch_bounds__(SLC_WARP *SLC_MOVE_WARPS, 1)
     int32_t p = (int32_t)(unit / job.received_stride);
     if (blockIdx.x == 0 && job.first == 0)
         slc_put_heads(&job);
-    if (p >= job.peers || p == job.own || i >= job.came[p])
+    if (p >= job.peers || p == job.own || i >= job.came[p] || job.found->cut)
         return;
     int32_t at = slice * SLC_WARP + slc_lane(), step = job.slices * SLC_WARP;
     for (int32_t first = 0; first < job.columns; first += SLC_WARP) {

@@ -12,7 +12,7 @@ extern "C" __global__ void __launch_bounds__(SLC_WARP *SLC_MOVE_WARPS, 1)
     int32_t p = (int32_t)(unit / job.received_stride);
     if (blockIdx.x == 0 && job.first == 0)
         slc_put_heads(&job);
-    if (p >= job.peers || p == job.own || i >= job.came[p] || i < job.first ||
+    if (p >= job.peers || p == job.own || i >= job.came[p] || job.found->cut || i < job.first ||
         i >= job.first + job.most)
         return;
     struct slc_terms *terms = slc_terms_of_warp();

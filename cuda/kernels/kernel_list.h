@@ -41,7 +41,15 @@
     F(pad_rows, slc_move)                                                                          \
     F(give_rows, slc_move)                                                                         \
     F(give_sums, slc_move)                                                                         \
-    F(add_rows, slc_move)
+    F(add_rows, slc_move)                                                                          \
+    F(balance_count, slc_balance_pass)                                                             \
+    F(balance_solve, slc_balance_pass)                                                             \
+    F(balance_place, slc_balance_pass)                                                             \
+    F(balance_visit, slc_balance_pass)                                                             \
+    F(balance_add, slc_balance_step)                                                               \
+    F(water_count, slc_water)                                                                      \
+    F(water_set, slc_water)                                                                        \
+    F(water_place, slc_water)
 
 enum slc_kernel {
 #define SLC_KERNEL(name_, job_) SLC_K_##name_,

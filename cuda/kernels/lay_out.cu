@@ -34,7 +34,7 @@ SLC_DEVICE void slc_mark_id(const struct slc_move *job, const struct slc_pass *p
         (void)slc_shared_or(pass->bits + 4 * (uint32_t)key, own);
 }
 
-/* Marks a token; not 0 where it has a slot twice. Narrow ids are read four at a time if they can. */
+/* Marks a token; not 0 where it has a slot twice. Narrow ids are read by fours if they can. */
 template <bool PLAIN>
 SLC_DEVICE uint32_t slc_mark(const struct slc_move *job, const struct slc_pass *pass, int64_t t,
                              uint32_t *bad)

@@ -54,7 +54,7 @@ struct slc_found {
     int32_t slow;  /* places are in the entries: a slot twice in a token, or a capacity to watch */
     int32_t needed, fullest; /* most tokens that should go to one peer, and which */
     int32_t rows;            /* that were needed here */
-    int32_t cut;             /* fixed: what came was cut short by an abort */
+    int32_t cut;             /* what came was cut short by an abort */
     int32_t reserved;
     int64_t number;
     struct slc_short own; /* of this rank's last dispatch */

@@ -77,7 +77,7 @@ extern "C" __global__ void __launch_bounds__(SLC_WARP *SLC_MOVE_WARPS, 1)
     if (t >= job.tokens) {
         p = (int32_t)((t - job.tokens) / job.most);
         i = job.first + (t - job.tokens) % job.most;
-        if (p >= job.peers || p == job.own || i >= job.came[p])
+        if (p >= job.peers || p == job.own || i >= job.came[p] || job.found->cut)
             return;
         record = job.in + p * job.in_stride + job.front + (i - job.first) * job.record;
     } else if (job.first > 0) {

@@ -309,7 +309,8 @@ SLC_DEVICE void slc_put_choices(const struct slc_job *job, int64_t t, const stru
         if (k >= job->rule.top_k || !job->ids.data)
             continue;
         slc_put_id(&job->ids, t, k, row->id[i]);
-        job->weights.data[t * job->weights.stride + k] = row->w[i];
+        if (job->weights.data)
+            job->weights.data[t * job->weights.stride + k] = row->w[i];
     }
     if (job->shared_weights.data && slc_lane() < job->rule.shared)
         job->shared_weights.data[t * job->shared_weights.stride + slc_lane()] = row->shared;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What ranks tell each other in front of a message, and kernels the host. Called by one block of a
- * launch, all of its threads. */
+ * launch, all of its threads. Job: slc_move or slc_meet. */
 #ifndef SLC_WARP_TOLD_CUH
 #define SLC_WARP_TOLD_CUH
 
@@ -9,7 +9,8 @@
 #include "warp_move.cuh"
 
 /* Keeps a fault where the host has taken the last one; counts it. One thread. */
-SLC_DEVICE void slc_tell(const struct slc_move *job, int32_t kind, const struct slc_short *shortage)
+template <class Job>
+SLC_DEVICE void slc_tell(const Job *job, int32_t kind, const struct slc_short *shortage)
 {
     volatile struct slc_told *told = job->told;
     if (told->faults == told->taken) {
@@ -33,7 +34,7 @@ SLC_DEVICE bool slc_stopped(const struct slc_move *job)
 }
 
 /* This rank has come to the lane's next exchange. One thread. */
-SLC_DEVICE void slc_begin(const struct slc_move *job)
+template <class Job> SLC_DEVICE void slc_begin(const Job *job)
 {
     volatile struct slc_told *told = job->told;
     int64_t number = job->found->number + 1;
@@ -44,13 +45,13 @@ SLC_DEVICE void slc_begin(const struct slc_move *job)
     told->begun = number;
 }
 
-SLC_DEVICE void slc_end(const struct slc_move *job)
+template <class Job> SLC_DEVICE void slc_end(const Job *job)
 {
     volatile struct slc_told *told = job->told;
     told->ended = job->found->number;
 }
 
-SLC_DEVICE struct slc_head slc_own_head(const struct slc_move *job)
+template <class Job> SLC_DEVICE struct slc_head slc_own_head(const Job *job)
 {
     struct slc_head head = {SLC_HEAD_MAGIC, job->call.kind,     job->call.layer,
                             job->call.lane, job->found->number, *job->call.map,

@@ -192,8 +192,7 @@ static void solve(sluice_context *context, int32_t layer)
     own->solved = true;
 }
 
-/* What must be equal on all ranks that share counts. */
-static uint64_t form_of(const struct sl_layer_balance *own)
+uint64_t sl_balance_form(const struct sl_layer_balance *own)
 {
     const int32_t numbers[] = {own->config.mode, own->config.objective, own->config.visited_only,
                                own->entries};
@@ -211,8 +210,8 @@ static sluice_status count(sluice_context *context, int32_t layer)
     size_t bytes = ((size_t)own->entries + 1) * sizeof(int64_t);
     sluice_status status = SLUICE_OK;
     if (own->config.mode == SLUICE_BALANCE_NOW)
-        status = sl_exchange_gather(context, SL_CHANNEL_BALANCE, SL_KIND_REMAP, layer, form_of(own),
-                                    balance->own, own->counts, bytes);
+        status = sl_exchange_gather(context, SL_CHANNEL_BALANCE, SL_KIND_REMAP, layer,
+                                    sl_balance_form(own), balance->own, own->counts, bytes);
     else
         memcpy(own->counts, balance->own, bytes);
     if (status) { /* the counts may be in part this step's: they say nothing */
@@ -224,8 +223,6 @@ static sluice_status count(sluice_context *context, int32_t layer)
         for (int64_t i = 0; i < context->living_count; i++)
             memcpy(own->counts + i * (own->entries + 1), balance->own, bytes);
     own->step++;
-    own->epoch = context->layers[layer].bank->epoch;
-    own->generation = atomic_load(&context->generation);
     return SLUICE_OK;
 }
 
@@ -233,9 +230,8 @@ sluice_status sl_balance_step(sluice_context *context, int32_t layer)
 {
     struct sl_layer_balance *own = &context->balance->layers[layer];
     bool stale = own->config.mode == SLUICE_BALANCE_STALE;
-    if (stale) {
-        sl_balance_refresh(context, layer);
-    } else {
+    sl_balance_refresh(context, layer);
+    if (!stale) {
         sluice_status status = count(context, layer);
         if (status)
             return status;

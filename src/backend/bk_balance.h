@@ -27,6 +27,23 @@ struct sl_layer_balance {
     bool solved;               /* quotas are those of counts */
 };
 
+/* Where counts, windows and quotas lie on a device: what a backend does for sluice.balance/1. Of a
+ * layer's state the host then has config and window (an address there) alone. */
+struct sl_balance_there {
+    /* UNSUPPORTED, with a text, where a config that is right asks for what is not served. */
+    sluice_status (*check)(sluice_context *context, const sluice_balance_config *config);
+    void *(*make_window)(const sluice_context *context, size_t bytes); /* NULL: no memory */
+    void (*drop_window)(const sluice_context *context, void *window, size_t bytes);
+    /* Nothing has been counted. */
+    sluice_status (*forget)(sluice_context *context, int32_t layer);
+    /* One step more, from a checked tensor. sum: there is one row for all ranks. most: what a row
+     * may add up to; where it is more, or a count negative, the kernel adds nothing. */
+    sluice_status (*add)(sluice_context *context, int32_t layer, const struct sl_view *counts,
+                         bool sum, int64_t most, void *stream);
+    /* Counts and step, to the host's; waits. */
+    sluice_status (*fetch)(sluice_context *context, int32_t layer, void *stream);
+};
+
 /* Whose turn it is among an expert's copies. */
 struct sl_turn {
     int32_t at; /* into the living copies */
@@ -61,6 +78,9 @@ size_t sl_balance_needs(const sluice_context *context);
 /* context->balance; false: no memory. */
 bool sl_balance_open(sluice_context *context);
 void sl_balance_close(sluice_context *context);
+
+/* What must be equal on all ranks that share counts. */
+uint64_t sl_balance_form(const struct sl_layer_balance *own);
 
 /* After this rank's row of a call is in balance->own: brings the layer's counts (NOW: collective)
  * and with them its quotas up to date. */

@@ -18,6 +18,7 @@
 
 struct sl_exchange;        /* bk_lane.h */
 struct sl_context_balance; /* bk_balance.h */
+struct sl_balance_there;   /* bk_balance.h */
 
 /* Where errors of open go. */
 struct sl_text {
@@ -85,10 +86,12 @@ struct sl_backend {
      * context->tally has all. */
     sluice_status (*read_tally)(sluice_context *context, sluice_stats *stats);
     sluice_status (*zero_tally)(sluice_context *context);
-    /* Takes faults that the device has told of since into context->fault. May be NULL. [any thread] */
+    /* Takes faults that the device has told of since into context->fault. May be NULL.
+     * [any thread] */
     void (*heed)(sluice_context *context);
     /* Ends exchanges of its own, now and until `renew` of all. May be NULL. [any thread] */
     void (*cancel)(sluice_context *context);
+    const struct sl_balance_there *balance; /* bk_balance.h; NULL: counts are on the host */
 };
 
 struct sluice_context {

@@ -40,6 +40,21 @@ static bool means(const sluice_context *context, int32_t layer, int32_t i)
     return (layer == -1 || layer == i) && sl_balance_serves(context, &context->layers[i]);
 }
 
+static int32_t *make_window(const sluice_context *context, size_t bytes)
+{
+    const struct sl_balance_there *there = context->backend->balance;
+    return there ? there->make_window(context, bytes) : sl_alloc(context, bytes, SLUICE_MEM_STATE);
+}
+
+static void drop_window(const sluice_context *context, int32_t *window, size_t bytes)
+{
+    const struct sl_balance_there *there = context->backend->balance;
+    if (there && window)
+        there->drop_window(context, window, bytes);
+    else
+        sl_free(context, window, bytes, SLUICE_MEM_STATE);
+}
+
 static sluice_status make_windows(sluice_context *context, int32_t layer, int32_t steps)
 {
     for (int32_t i = 0; i < context->layer_count; i++) {
@@ -47,7 +62,7 @@ static sluice_status make_windows(sluice_context *context, int32_t layer, int32_
         if (!means(context, layer, i))
             continue;
         size_t bytes = sl_balance_window_bytes(context, i, steps);
-        own->fresh = sl_alloc(context, bytes, SLUICE_MEM_STATE);
+        own->fresh = make_window(context, bytes);
         if (!own->fresh)
             return sl_fail(context, SLUICE_NO_MEMORY, "no memory for %zu bytes of %d steps", bytes,
                            steps);
@@ -59,16 +74,16 @@ static void drop_windows(sluice_context *context, int32_t steps)
 {
     for (int32_t i = 0; i < context->layer_count; i++) {
         struct sl_layer_balance *own = &context->balance->layers[i];
-        sl_free(context, own->fresh, sl_balance_window_bytes(context, i, steps), SLUICE_MEM_STATE);
+        drop_window(context, own->fresh, sl_balance_window_bytes(context, i, steps));
         own->fresh = NULL;
     }
 }
 
-static void take_config(sluice_context *context, int32_t layer, const sluice_balance_config *config,
-                        int32_t steps)
+static sluice_status take_config(sluice_context *context, int32_t layer,
+                                 const sluice_balance_config *config, int32_t steps)
 {
     struct sl_layer_balance *own = &context->balance->layers[layer];
-    sl_free(context, own->window, own->window_bytes, SLUICE_MEM_STATE);
+    drop_window(context, own->window, own->window_bytes);
     own->config = *config;
     own->config.struct_size = sizeof own->config;
     own->config.steps = steps;
@@ -80,7 +95,10 @@ static void take_config(sluice_context *context, int32_t layer, const sluice_bal
     own->window = own->fresh;
     own->window_bytes = own->fresh ? sl_balance_window_bytes(context, layer, steps) : 0;
     own->fresh = NULL;
+    if (context->backend->balance)
+        return context->backend->balance->forget(context, layer);
     sl_balance_forget(context, layer);
+    return SLUICE_OK;
 }
 
 static sluice_status check_config(sluice_context *context, int32_t layer,
@@ -98,6 +116,9 @@ static sluice_status check_config(sluice_context *context, int32_t layer,
         return status;
     if ((status = sl_balance_check_config(&text, "config", config)))
         return sl_fail(context, status, "%s", why);
+    const struct sl_balance_there *there = context->backend->balance;
+    if (there && (status = there->check(context, config)))
+        return status;
     return check_mode(context, config->mode);
 }
 
@@ -113,9 +134,9 @@ static sluice_status configure(sluice_context *context, int32_t layer,
         return status;
     }
     for (int32_t i = 0; i < context->layer_count; i++)
-        if (means(context, layer, i))
-            take_config(context, i, config, steps);
-    return SLUICE_OK;
+        if (means(context, layer, i) && !status)
+            status = take_config(context, i, config, steps);
+    return status;
 }
 
 /* ---------------------------------------------------------------------------------- counts */
@@ -168,16 +189,9 @@ static int64_t most_choices(const sluice_context *context, const struct sl_layer
     return most < INT32_MAX ? most : INT32_MAX;
 }
 
-static sluice_status check_counts(sluice_context *context, const struct sl_layer *state,
-                                  int64_t most, const sluice_tensor *tensor, struct sl_view *view)
+static sluice_status check_numbers(sluice_context *context, int32_t experts, int64_t most,
+                                   const struct sl_view *view)
 {
-    int32_t experts = state->bank->shape.experts;
-    sluice_status status = sl_check_tensor(context, "counts", tensor, -1, experts, SL_T_IDS, view);
-    if (status)
-        return status;
-    if (view->rows != 1 && view->rows != context->ranks)
-        return sl_fail(context, SLUICE_INVALID, "counts has %lld rows: must be %d, or 1 (the sum)",
-                       (long long)view->rows, context->ranks);
     struct sl_ids ids = sl_ids_of(view);
     for (int64_t r = 0; r < view->rows; r++) {
         int64_t left = most;
@@ -194,6 +208,20 @@ static sluice_status check_counts(sluice_context *context, const struct sl_layer
     return SLUICE_OK;
 }
 
+static sluice_status check_counts(sluice_context *context, const struct sl_layer *state,
+                                  int64_t most, const sluice_tensor *tensor, struct sl_view *view)
+{
+    int32_t experts = state->bank->shape.experts;
+    sluice_status status = sl_check_tensor(context, "counts", tensor, -1, experts, SL_T_IDS, view);
+    if (status)
+        return status;
+    if (view->rows != 1 && view->rows != context->ranks)
+        return sl_fail(context, SLUICE_INVALID, "counts has %lld rows: must be %d, or 1 (the sum)",
+                       (long long)view->rows, context->ranks);
+    /* Numbers on a device are looked at when they are added. */
+    return context->backend->balance ? SLUICE_OK : check_numbers(context, experts, most, view);
+}
+
 static sluice_status add_counts(sluice_context *context, const sluice_balance_counts *args)
 {
     struct sl_layer *state;
@@ -207,19 +235,33 @@ static sluice_status add_counts(sluice_context *context, const sluice_balance_co
     if (own->config.mode != SLUICE_BALANCE_STALE)
         return sl_fail(context, SLUICE_INVALID, "layer %d is in mode %d: counts are added in STALE",
                        args->layer, own->config.mode);
-    if ((status =
-             check_counts(context, state, most_choices(context, state, own), args->counts, &view)))
+    int64_t most = most_choices(context, state, own);
+    if ((status = check_counts(context, state, most, args->counts, &view)))
         return status;
+    bool sum = view.rows == 1 && context->ranks > 1;
+    if (context->backend->balance)
+        return context->backend->balance->add(context, args->layer, &view, sum, most, args->stream);
     struct sl_ids ids = sl_ids_of(&view);
-    fill_rows(context, args->layer, &ids, view.rows == 1 && context->ranks > 1);
+    fill_rows(context, args->layer, &ids, sum);
     sl_balance_add(context, args->layer, context->balance->rows, own->entries + 1);
     return SLUICE_OK;
 }
 
 /* ---------------------------------------------------------------------------------- quotas */
 
+/* The layer's counts as they are now, on the host. */
+static sluice_status bring_counts(sluice_context *context, int32_t layer, void *stream)
+{
+    if (!context->backend->balance) {
+        sl_balance_refresh(context, layer);
+        return SLUICE_OK;
+    }
+    context->balance->layers[layer].epoch = context->layers[layer].bank->epoch;
+    return context->backend->balance->fetch(context, layer, stream);
+}
+
 static sluice_status check_read(sluice_context *context, int32_t layer,
-                                const sluice_balance_answer *answer, int32_t *sources)
+                                const sluice_balance_answer *answer, int32_t *sources, void *stream)
 {
     struct sl_layer *state;
     char why[TEXT] = "";
@@ -239,7 +281,8 @@ static sluice_status check_read(sluice_context *context, int32_t layer,
                        "answer.source is %d and answer.sources %d: in mode LOCAL rank %d knows its "
                        "own quotas alone, leave both 0",
                        answer->source, *sources, context->rank);
-    sl_balance_refresh(context, layer);
+    if ((status = bring_counts(context, layer, stream)))
+        return status;
     if (own->step == 0)
         return sl_fail(context, SLUICE_NOT_READY,
                        "layer %d: nothing has been counted: remap, or in mode STALE dispatch or "
@@ -251,9 +294,8 @@ static sluice_status check_read(sluice_context *context, int32_t layer,
 static sluice_status read_quotas(sluice_context *context, int32_t layer,
                                  sluice_balance_answer *answer, void *stream)
 {
-    (void)stream;
     int32_t sources = 0;
-    sluice_status status = check_read(context, layer, answer, &sources);
+    sluice_status status = check_read(context, layer, answer, &sources, stream);
     if (status)
         return status;
     const struct sl_layer_balance *own = &context->balance->layers[layer];

@@ -85,6 +85,7 @@ static void cut_expert(const struct pass *pass, const int32_t *copies, int32_t c
 static void cut_routed(struct pass *pass)
 {
     const struct sl_place *place = &pass->walk->call.layer->bank->place;
+    memset(pass->balance->call, 0, (size_t)pass->shape->physical * sizeof *pass->balance->call);
     for (int32_t e = 0; e < pass->shape->experts; e++) {
         int32_t begin = place->alive_start[e], count = place->alive_start[e + 1] - begin;
         if (count > 0)

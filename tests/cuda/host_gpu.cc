@@ -13,9 +13,11 @@
 #include "host_warp.h"
 
 #include "../../cuda/cu_types.h"
+#include "../../cuda/kernels/balance_job.h"
 #include "../../cuda/kernels/kernel_job.h"
 #include "../../cuda/kernels/kernel_list.h"
 #include "../../cuda/kernels/move_job.h"
+#include "../../cuda/kernels/water_job.h"
 
 host_index threadIdx, blockIdx, blockDim, gridDim;
 alignas(64) unsigned char slc_shared[64 * 1024];
@@ -55,6 +57,7 @@ static warp warps[MOST_THREADS / 32];
 static unsigned char *stacks;
 static int threads, current, ended, block_arrived;
 static unsigned block_turn;
+static int block_any[2];
 static jmp_buf scheduler;
 static kernel_fn *running;
 static const void *running_job;
@@ -99,6 +102,16 @@ void host_meet_block()
     }
     while (block_turn == turn)
         yield();
+}
+
+int host_meet_any(int held)
+{
+    unsigned turn = block_turn;
+    if (block_arrived == 0)
+        block_any[turn & 1] = 0;
+    block_any[turn & 1] |= held != 0;
+    host_meet_block();
+    return block_any[turn & 1];
 }
 
 static void begin()

@@ -26,6 +26,7 @@ extern host_index threadIdx, blockIdx, blockDim, gridDim;
  * lanes. Values stay until the warp's next collective but one. */
 const uint32_t *host_meet(uint32_t value, const char *what);
 void host_meet_block();
+int host_meet_any(int held); /* by any thread of the block */
 
 static inline uint32_t host_bits(float x)
 {
@@ -68,6 +69,12 @@ static inline uint32_t __shfl_xor_sync(unsigned, uint32_t x, int mask)
     return host_meet(x, "shfl_xor")[(threadIdx.x % 32) ^ (unsigned)mask];
 }
 
+static inline uint32_t __shfl_up_sync(unsigned, uint32_t x, int by)
+{
+    int lane = (int)(threadIdx.x % 32);
+    return host_meet(x, "shfl_up")[lane < by ? lane : lane - by];
+}
+
 static inline int32_t __shfl_sync(unsigned, int32_t x, int lane)
 {
     return (int32_t)host_meet((uint32_t)x, "shfl")[lane & 31];
@@ -94,6 +101,15 @@ static inline unsigned __ballot_sync(unsigned, int held)
     unsigned bits = 0;
     for (int i = 0; i < 32; i++)
         bits |= all[i] << i;
+    return bits;
+}
+
+static inline unsigned __match_any_sync(unsigned, uint32_t x)
+{
+    const uint32_t *all = host_meet(x, "match_any");
+    unsigned bits = 0;
+    for (int i = 0; i < 32; i++)
+        bits |= (unsigned)(all[i] == x) << i;
     return bits;
 }
 
@@ -139,6 +155,11 @@ static inline void __syncthreads()
     host_meet_block();
 }
 
+static inline int __syncthreads_or(int held)
+{
+    return host_meet_any(held);
+}
+
 static inline void __threadfence_system()
 {
 }
@@ -151,6 +172,20 @@ template <class T> static inline T atomicAdd(T *at, T value)
 {
     T before = *at;
     *at = before + value;
+    return before;
+}
+
+template <class T> static inline T atomicMin(T *at, T value)
+{
+    T before = *at;
+    *at = before < value ? before : value;
+    return before;
+}
+
+template <class T> static inline T atomicMax(T *at, T value)
+{
+    T before = *at;
+    *at = before > value ? before : value;
     return before;
 }
 

@@ -1,8 +1,10 @@
 /* sluice.balance/1, mode STALE: quotas from the counts of earlier steps. */
 #include <string.h>
 
+#include "abi/ext/load.h"
 #include "abi/ext/placement.h"
 #include "abi/ext/ranks.h"
+#include "abi/ext/route.h"
 #include "ct.h"
 #include "place_world.h"
 #include "quota_world.h"
@@ -280,5 +282,35 @@ CT(ext_balance, new_ranks, "STALE: what was counted is forgotten when ranks are 
     ct_eq_i64(balance_api()->read(context, 0, &answer, NULL), SLUICE_OK);
     ct_eq_i64(ranks->set(context, &set, NULL), SLUICE_OK);
     ct_eq_i64(balance_api()->read(context, 0, &answer, NULL), SLUICE_NOT_READY);
+    ct_api()->close(context);
+}
+
+CT(ext_balance, emptied_slots, "STALE: slots that a new placement leaves empty count nothing")
+{
+    struct quota_world *world = quota_world(29);
+    const sluice_placement_api *placement = ct_api()->extension(SLUICE_EXT_PLACEMENT);
+    const sluice_route_api *route = ct_api()->extension(SLUICE_EXT_ROUTE);
+    const sluice_load_api *load = ct_api()->extension(SLUICE_EXT_LOAD);
+    sluice_context *context = open_stale(world, 3);
+    float *logits = ct_alloc(QW_T * QW_E * sizeof *logits);
+    int32_t *ids = ct_alloc(QW_T * QW_K * sizeof *ids);
+    for (int32_t i = 0; i < QW_T * QW_E; i++)
+        logits[i] = (float)(i * 37 % 101);
+    const sluice_route_args args = {.struct_size = sizeof args,
+                                    .logits = ct_tensor(logits, CT_F32, QW_T, QW_E),
+                                    .recorder_ids = ct_tensor(ids, CT_I32, QW_T, QW_K)};
+    int64_t counts[QW_P], taken[QW_P] = {0};
+    for (int pass = 0; pass < 2; pass++) {
+        int32_t map[QW_P];
+        for (int32_t p = 0; p < QW_P; p++)
+            map[p] = p < QW_E || pass == 0 ? p % QW_E : -1;
+        ct_eq_i64(placement->set(context, 0, map, QW_P, 0, NULL), SLUICE_OK);
+        ct_eq_i64(load->reset(context, 0, NULL), SLUICE_OK);
+        ct_eq_i64(route->route(context, &args), SLUICE_OK);
+    }
+    for (int32_t i = 0; i < QW_T * QW_K; i++)
+        taken[ids[i]]++;
+    ct_eq_i64(load->snapshot(context, counts, QW_P, NULL), SLUICE_OK);
+    ct_eq_mem(counts, taken, sizeof taken);
     ct_api()->close(context);
 }
