@@ -138,6 +138,7 @@ include mk/hot.mk
 include mk/standin.mk
 include mk/fuzz.mk
 include mk/cuda.mk
+include mk/cuda_mutants.mk
 
 demo:
 	@$(MAKE) --no-print-directory -j2 lib tool

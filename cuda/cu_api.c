@@ -4,6 +4,7 @@
 #include "../src/backend/bk_ext.h"
 #include "../src/backend/bk_open.h"
 #include "../src/backend/bk_weights.h"
+#include "../src/core/mutant.h"
 #include "cu_ext.h"
 #include "cu_mover.h"
 #include "cu_open.h"
@@ -40,5 +41,5 @@ static const sluice_api api = {
 
 const sluice_api *sluice_plugin_get(uint32_t abi_major)
 {
-    return abi_major == SLUICE_ABI_MAJOR ? &api : NULL;
+    return abi_major == SLUICE_ABI_MAJOR || SL_MUTANT(any_major_served) ? &api : NULL;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * dispatch: what both modes have in common, and the call. */
 #include "cu_dispatch.h"
+#include "../src/core/mutant.h"
 
 static bool exact_order(const struct sl_dispatch *call)
 {
@@ -55,6 +56,10 @@ void slc_fill_layout(const struct sl_dispatch *call, struct slc_move *job)
                  (uintptr_t)call->ids.data % 16 == 0;
     job->num_valid = call->num_valid;
     job->valid_rows = call->valid;
+    if (SL_MUTANT(padding_sent)) {
+        job->num_valid.data = NULL;
+        job->valid_rows = call->tokens;
+    }
     job->rejected = slc_of(call->context)->rejected + SLUICE_OP_DISPATCH;
     job->per_rank = !exact_order(call);
     job->fixed = job->limited = 0;

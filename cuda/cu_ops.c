@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "../src/backend/bk_load.h"
+#include "../src/core/mutant.h"
 #include "cu_balance.h"
 #include "cu_walk.h"
 #include "cu_water.h"
@@ -48,7 +49,8 @@ static sluice_status route(sluice_context *context, const sluice_route_args *arg
     slc_fill_map(&job, &call, args->layer);
     if (call.waterfill && (status = slc_water_check(&call, args->stream)))
         return status;
-    job.counters = args->skip_record ? NULL : call.layer->bank->counters;
+    job.counters =
+        args->skip_record && !SL_MUTANT(skip_record_ignored) ? NULL : call.layer->bank->counters;
     status = call.balance ? slc_balance_run(&call, &job, true, args->stream)
                           : slc_launch(context, &job, SLC_K_route, args->stream);
     if (!status && call.waterfill)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cu_walk.h"
+#include "../src/core/mutant.h"
 
 /* Most blocks of a launch. */
 static const int64_t MOST_BLOCKS = 2147483647;
@@ -94,6 +95,12 @@ void slc_fill_job(struct slc_job *job, const struct sl_call *call, int32_t op)
     const struct slc_context *own = slc_of(call->context);
     job->rule = call->layer->rule;
     job->io = call->io;
+    if (SL_MUTANT(logits_read_dense))
+        job->io.logit_stride = job->rule.columns;
+    if (SL_MUTANT(bias_row_ignored) && job->rule.bias_rows > 1)
+        job->rule.bias_rows = 1;
+    if (SL_MUTANT(cap_omitted))
+        job->rule.logit_cap = 0;
     job->rows = call->rows;
     job->num_valid = call->num_valid;
     job->in_ids = sl_ids_of(&call->in_ids);
@@ -128,10 +135,11 @@ void slc_fill_map(struct slc_job *job, const struct sl_call *call, int32_t layer
         .living = own->living_there,
         .calls = own->layers[layer].calls,
         .done = own->layers[layer].done,
-        .seed = context->seed,
+        .seed = SL_MUTANT(random_ignores_seed) ? 0 : context->seed,
         .step = call->step.value,
         .row_base = call->row_base.value,
-        .shared_constant = rule->shared_scale / rule->shared_divisor,
+        .shared_constant =
+            SL_MUTANT(shared_scale_lost) ? 1 : rule->shared_scale / rule->shared_divisor,
         .shared_divisor = rule->shared_divisor,
         .experts = shape->experts,
         .slots = shape->slots,
@@ -142,7 +150,7 @@ void slc_fill_map(struct slc_job *job, const struct sl_call *call, int32_t layer
         .physical = shape->physical,
         .random = context->copy_policy == SLUICE_COPY_RANDOM,
         .by_row = (context->flags & SLUICE_OPEN_EVERY_RANK_EVERY_ROW) != 0,
-        .layer = layer,
+        .layer = SL_MUTANT(random_ignores_layer) ? 0 : layer,
         .step_given = call->step_given,
     };
     job->step = call->step.there;

@@ -121,6 +121,10 @@ for driver in hostgpu standin; do
     fi
 done
 
+# Mutants, of which `make test-long` has all.
+add "$(bash tests/cuda_mutants.sh few | tee "$build/log/cuda-mutants.log" | tail -n 1)"
+grep 'NOT CAUGHT' "$build/log/cuda-mutants.log"
+
 # What the routing kernels execute, within the limits that are promised (LD_LIBRARY_PATH is the
 # stand-in's by now).
 for words in "" "all deepseek-v3 qwen3"; do

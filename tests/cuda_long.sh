@@ -36,6 +36,8 @@ for sm in 80 100 120; do
     grep -E '^not ok' <<<"$out"
     add "beside the CPU, sm_$sm" "$(tail -n 1 <<<"$out")"
 done
+add "mutants" "$(timeout 3600 bash tests/cuda_mutants.sh | tee "$build/log/cuda-mutants-all.log" | tail -n 1)"
+grep 'NOT CAUGHT' "$build/log/cuda-mutants-all.log"
 out=$(timeout 7000 "$build/cuda_differs" "$build/libsluice_cpu.so" "$lib" "${ROWS:-1000000}" 2>&1)
 grep -E '^not ok' <<<"$out"
 add "beside the CPU, ${ROWS:-1000000} rows" "$(tail -n 1 <<<"$out")"

@@ -92,6 +92,10 @@ fi
 mutants=$(grep -c '^ *[a-z0-9_]* *|' abi/mutants/mutants.txt)
 if grep -q "\b$mutants mutants" README.md; then ok; else bad "README.md does not say that there are $mutants mutants"; fi
 
+cuda=$(make --no-print-directory -s cuda-mutants-list | wc -l)
+few=$(sed -n '/set -- /,/[^\\]$/p' tests/cuda_mutants.sh | tr ' \\' '\n' | grep -cx '[a-z0-9]*_[a-z0-9_]*')
+if tr '\n' ' ' <README.md | grep -q "($cuda of them on CUDA too.* runs $few of these"; then ok; else bad "README.md does not say that $cuda mutants run on CUDA, $few of them in make test"; fi
+
 if grep -n '@[A-Z]*@' README.md; then bad "README.md has a place left open"; else ok; fi
 
 line="$passed passed, $failed failed"

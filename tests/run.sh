@@ -94,7 +94,7 @@ else
     script system_calls 120
     [ ! -f tests/mpi.sh ] || script mpi 400
     script standin 200
-    script cuda 400
+    script cuda 500
     script lint 600
     script docs 120
 fi

@@ -99,7 +99,7 @@ static void overflow_rank(int32_t rank, int32_t size, const sluice_comm *comm, c
     EXPECT_OK(context, cf_stats()->read(context, &stats));
     CHECK_EQ(stats.overflows > 0, sent == SLUICE_OVERFLOW || back == SLUICE_OVERFLOW,
              "overflows of rank %d are counted", rank);
-    if (sent == SLUICE_OVERFLOW) {
+    if (sent == SLUICE_OVERFLOW || back == SLUICE_OVERFLOW) {
         CHECK_EQ(fault.kind, SLUICE_FAULT_OVERFLOW, "kind of the fault on rank %d", rank);
         CHECK_EQ(fault.capacity, want->kind, "capacity of the fault on rank %d", rank);
         CHECK_EQ(fault.had, want->had, "had of the fault on rank %d", rank);

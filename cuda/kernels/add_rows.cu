@@ -133,14 +133,17 @@ extern "C" __global__ void __launch_bounds__(SLC_WARP *SLC_MOVE_WARPS, 1)
     }
     __syncwarp();
     char *to = job.sums.data + t * job.sums.stride;
-    const char *x = job.x.data ? job.x.data + t * job.x.stride : NULL;
+    const char *x =
+        job.x.data && !SL_MUTANT(zero_weight_ignored) ? job.x.data + t * job.x.stride : NULL;
     float zero = x ? job.zero_weight.data[t * job.zero_weight.stride] : 0.0f;
     int32_t step = job.slices * SLC_WARP;
     for (int64_t e = slice * SLC_WARP + slc_lane(); e < job.elements; e += step) {
         float sum = job.per_rank ? slc_add_sums(&job, ranks, count, own, rows, e)
                                  : slc_add_terms(&job, rows, job.columns, e);
+        if (SL_MUTANT(scale_before_zero_weight))
+            sum = sum * job.scale;
         if (x)
             sum = fmaf(zero, slc_get(x, job.type, e), sum);
-        slc_put(to, job.type, e, sum * job.scale);
+        slc_put(to, job.type, e, SL_MUTANT(scale_before_zero_weight) ? sum : sum * job.scale);
     }
 }

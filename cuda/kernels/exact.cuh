@@ -94,7 +94,7 @@ SLC_DEVICE float slc_low_f16(uint32_t word)
 #if defined(__CUDACC__)
     float x;
     asm("{ .reg .b16 h; cvt.u16.u32 h, %1; cvt.f32.f16 %0, h; }" : "=f"(x) : "r"(word));
-    return x;
+    return SL_MUTANT(f16_denormals_flushed) && fabsf(x) < 0x1p-14f ? 0.0f : x;
 #else
     return sl_f16_to_f32((uint16_t)word);
 #endif

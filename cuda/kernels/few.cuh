@@ -108,6 +108,8 @@ SLC_DEVICE struct slc_few_best<K> slc_few_rank(const float *x)
         more[i] = slc_few_finite(slc_few_most(x[2 * i], x[2 * i + 1]));
         less[i] = slc_few_least(x[2 * i], x[2 * i + 1]);
         pair[i] = x[2 * i] >= more[i] ? 2 * i : 2 * i + 1;
+        if (SL_MUTANT(tie_to_higher_id) && x[2 * i + 1] >= more[i])
+            pair[i] = 2 * i + 1;
     }
 #pragma unroll
     for (int32_t k = 0; k < K; k++) {
@@ -144,7 +146,7 @@ SLC_DEVICE float slc_few_half(uint32_t half)
 #if defined(__CUDACC__)
     float x;
     asm("cvt.f32.f16 %0, %1;" : "=f"(x) : "h"((uint16_t)half));
-    return x;
+    return SL_MUTANT(f16_denormals_flushed) && fabsf(x) < 0x1p-14f ? 0.0f : x;
 #else
     return sl_f16_to_f32((uint16_t)half);
 #endif
@@ -300,8 +302,11 @@ SLC_DEVICE void slc_few_choose(const struct slc_job *job, int64_t t, bool live, 
 #pragma unroll
     for (int32_t e = 0; e < C; e++)
         x[e] = NAN;
-    if (live)
+    if (live || SL_MUTANT(padding_chosen))
         slc_few_read<C>(job, t, x);
+#pragma unroll
+    for (int32_t e = 0; SL_MUTANT(nan_chosen) && e < C; e++)
+        x[e] = x[e] == x[e] ? x[e] : FLT_MAX;
     struct slc_few_best<K> best = slc_few_rank<C, K>(x);
     slc_few_weigh<C, K>(&job->rule, x, &best, w);
 #pragma unroll

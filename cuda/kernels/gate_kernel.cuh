@@ -60,7 +60,7 @@ template <class Gate, bool Routes> SLC_DEVICE void slc_gate_many(const struct sl
     SLC_KEEP(ends.experts);
     SLC_KEEP_WIDE(from_step);
     for (; t < rows; t += step) {
-        if (t >= live_rows || (my.has_valid && !my.valid[t])) {
+        if ((t >= live_rows || (my.has_valid && !my.valid[t])) && !SL_MUTANT(padding_chosen)) {
             slc_pad_row<Routes>(job, &my);
         } else {
             float score;
@@ -92,7 +92,8 @@ template <class Gate, bool Routes> SLC_DEVICE void slc_gate_few(const struct slc
     int32_t t = (int32_t)blockIdx.x;
     SLC_KEEP(lane);
     struct slc_lane_rows my = slc_lane_rows_of<Routes>(job, lane, t, 0);
-    if (t >= slc_live_rows(all) || (job->row_valid && !job->row_valid[t])) {
+    if ((t >= slc_live_rows(all) || (job->row_valid && !job->row_valid[t])) &&
+        !SL_MUTANT(padding_chosen)) {
         slc_pad_row<Routes>(job, &my);
         return;
     }

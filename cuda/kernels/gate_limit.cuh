@@ -44,8 +44,8 @@ SLC_DEVICE void slc_start(const struct slc_gate *job, uint32_t lane, const float
     my.segment = 0xFU << (group * 4);
     my.lower = slc_lower_lanes(lane);
     my.rival = rival * 4;
-    my.before[0] = rival < group;
-    my.before[1] = rival + 1 < group;
+    my.before[0] = SL_MUTANT(group_tie_to_higher) ? rival > group : rival < group;
+    my.before[1] = SL_MUTANT(group_tie_to_higher) ? rival + 1 > group : rival + 1 < group;
     my.keep = job->keep_groups;
     SLC_KEEP(my.keep);
     SLC_KEEP(my.before[0]);

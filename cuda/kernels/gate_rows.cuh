@@ -81,10 +81,15 @@ SLC_DEVICE void slc_get_four_floats(const char *from, int32_t type, float *x)
 /* s, a sigmoid, and v of a column: s + bias, or -inf where the column is never chosen. */
 SLC_DEVICE float slc_biased(float logit, float bias, float *s)
 {
+    if (SL_MUTANT(nan_chosen) && logit != logit)
+        logit = FLT_MAX;
     float x = slc_min_nan(logit, 18.0f); /* +inf is as FLT_MAX: s is 1 */
     *s = slc_sigmoid(x);
     /* x * 0 makes a NaN of NaN and of -inf. */
-    return fmaxf(fmaf(x, 0.0f, *s) + bias, -INFINITY);
+    float v = fmaxf(fmaf(x, 0.0f, *s) + bias, -INFINITY);
+    if (SL_MUTANT(weight_after_bias))
+        *s = *s + bias;
+    return v;
 }
 
 /* What a lane does with every row. */
@@ -201,7 +206,7 @@ SLC_DEVICE void slc_pad_row(const struct slc_gate *job, const struct slc_lane_ro
     bool floats = my->kind == SLC_OUT_GIVEN || my->kind == SLC_OUT_WEIGHTS;
     slc_write(my->to, my->wide, floats ? 0 : -1);
     if (Routes && job->shared > 0)
-        slc_write_shared(job, my, false);
+        slc_write_shared(job, my, SL_MUTANT(padding_keeps_shared));
     if (Routes && job->weights)
         *(float *)my->weights = 0.0f;
 }
@@ -216,7 +221,8 @@ struct slc_ends {
 SLC_DEVICE void slc_write_route(const struct slc_lane_rows *my, int32_t id, int32_t copy,
                                 int32_t slot, float weight)
 {
-    int32_t value = my->kind == SLC_OUT_COPIES ? copy : my->kind == SLC_OUT_IDS ? id : slot;
+    int32_t counted = SL_MUTANT(recorder_after_shift) ? slot : copy;
+    int32_t value = my->kind == SLC_OUT_COPIES ? counted : my->kind == SLC_OUT_IDS ? id : slot;
     int32_t given = sl_float_bits(copy < 0 ? 0.0f : weight);
     slc_write(my->to, my->wide, my->kind == SLC_OUT_GIVEN ? given : value);
 }
@@ -234,8 +240,11 @@ SLC_DEVICE void slc_end_route(const struct slc_gate *job, const struct slc_ends 
         else
             atomicAdd(&job->counters[copy], 1ULL);
     }
-    if (slc_and_not_and(copy, id, my->speaks) < 0) /* its expert has no living copy */
+    if (slc_and_not_and(copy, id, my->speaks) < 0 && /* its expert has no living copy */
+        !SL_MUTANT(dead_not_counted))
         atomicAdd(job->dead, 1ULL);
+    if (SLC_COUNTS_SHARED && my->silent >= 0 && my->lane == 0 && job->shared > 0)
+        atomicAdd(&job->counters[job->physical - 1], 1ULL);
     if (my->has_weights)
         *(float *)my->weights = weight;
     if (my->unusual) {

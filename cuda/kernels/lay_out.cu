@@ -17,8 +17,10 @@ SLC_DEVICE void slc_mark_id(const struct slc_move *job, const struct slc_pass *p
                             uint32_t own, uint32_t *twice, uint32_t *bad)
 {
     const int32_t slots = job->ranks * job->local;
+    if (SL_MUTANT(outside_slots_sent) && given != -1)
+        given = (int64_t)((uint64_t)given % (uint64_t)slots);
     if ((uint64_t)given >= (uint64_t)slots) {
-        *bad += given != -1;
+        *bad += given != -1 && !SL_MUTANT(outside_slots_not_counted);
         return;
     }
     int32_t id = (int32_t)given, key = slots + slc_rank_of(job, id);

@@ -32,7 +32,8 @@ SLC_DEVICE void slc_sum_slots(const struct slc_move *job, int32_t rank)
 {
     for (int32_t slot = (int32_t)threadIdx.x; slot < job->local; slot += (int32_t)blockDim.x) {
         int32_t sum = 0;
-        for (int32_t p = 0; p < job->peers; p++) {
+        for (int32_t i = 0; i < job->peers; i++) {
+            int32_t p = SL_MUTANT(sources_descending) ? job->peers - 1 - i : i;
             job->cursor[p * job->local + slot] = sum;
             sum += slc_count_of(job, p, slot, rank);
         }
@@ -69,7 +70,10 @@ SLC_DEVICE void slc_end_slots(const struct slc_move *job)
         job->count[slot] = count;
         job->start[slot] = start < job->row_capacity ? start : (int32_t)job->row_capacity;
         if (job->slot_counts.data)
-            slc_put_id(&job->slot_counts, slot, 0, count);
+            slc_put_id(&job->slot_counts, slot, 0,
+                       SL_MUTANT(counts_with_padding) ? (int32_t)((count + job->row_align - 1) /
+                                                                  job->row_align * job->row_align)
+                                                      : count);
         if (job->slot_starts.data)
             slc_put_id(&job->slot_starts, slot, 0, job->start[slot]);
     }
@@ -136,7 +140,9 @@ SLC_DEVICE void slc_judge_rows(const struct slc_move *job)
         if (job->came_rows[p] > job->capacity_back)
             found = {4, job->living[p], (int32_t)job->capacity_back, job->came_rows[p]};
     job->found->own = found;
-    if (found.kind == 0)
+    if (SL_MUTANT(overflow_needs_unknown))
+        found.needed = found.had;
+    if (found.kind == 0 || SL_MUTANT(overflow_silent))
         return;
     job->moved->overflows++;
     slc_tell(job, SLUICE_FAULT_OVERFLOW, &found);

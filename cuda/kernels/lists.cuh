@@ -54,7 +54,7 @@ SLC_DEVICE uint32_t slc_take_one(struct slc_list<Each> *list, uint32_t *places)
     /* What is left of the list after this, and what the rest of the eight can look at. */
     const int32_t left = SLC_EIGHT - 1 - I < Each ? SLC_EIGHT - 1 - I : Each;
     uint32_t most = __reduce_max_sync(SLC_ALL, list->key[0]);
-    int32_t at = __reduce_min_sync(SLC_ALL, list->key[0] == most ? list->at[0] : INT32_MAX);
+    int32_t at = slc_lowest(list->key[0] == most, list->at[0]);
     if (I % 4 == 0)
         places[I / 4] = (uint32_t)at;
     else

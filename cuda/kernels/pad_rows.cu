@@ -28,10 +28,10 @@ extern "C" __global__ void __launch_bounds__(SLC_WARP *SLC_MOVE_WARPS, 1)
     if (job.peers > 1 && !job.fixed && blockIdx.x == 0 && threadIdx.x == 0)
         job.found->cut = slc_stopped(&job);
     if (job.row_slot.data && base < job.slots_given)
-        slc_put_id(&job.row_slot, base, 0, -1);
+        slc_put_id(&job.row_slot, base, 0, SL_MUTANT(padding_has_slot) ? 0 : -1);
     if (job.row_weight.data && base < job.weights_given)
         job.row_weight.data[base * job.row_weight.stride] = 0.0f;
-    if (!slc_is_padding(&job, row))
+    if (!slc_is_padding(&job, row) || SL_MUTANT(padding_rows_left))
         return;
     for (int32_t k = 0; k < job.payload_count; k++)
         for (int32_t i = slc_lane(); i < job.rows[k].columns; i += SLC_WARP)

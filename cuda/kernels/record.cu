@@ -9,11 +9,11 @@ extern "C" __global__ void __launch_bounds__(SLC_WARP *SLC_MOST_WARPS)
     if (i >= job.rows * job.columns)
         return;
     int64_t t = i / job.columns;
-    if (t >= slc_scalar(&job.num_valid, job.io.valid_rows))
+    if (t >= slc_scalar(&job.num_valid, job.io.valid_rows) && !SL_MUTANT(padding_counted))
         return;
     int64_t id = sl_id_at(&job.in_ids, t, i - t * job.columns);
     if ((uint64_t)id < (uint64_t)job.map.physical)
         atomicAdd((unsigned long long *)&job.counters[id], 1ULL);
-    else if (id != -1)
+    else if (id != -1 && !SL_MUTANT(record_rejects_silently))
         atomicAdd((unsigned long long *)job.rejected, 1ULL);
 }

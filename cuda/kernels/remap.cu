@@ -6,6 +6,8 @@
 SLC_DEVICE int32_t slc_get_id(const struct sl_ids *ids, int64_t row, int32_t column)
 {
     int64_t id = sl_id_at(ids, row, column);
+    if (SL_MUTANT(wide_ids_read_narrow))
+        id = ((const int32_t *)ids->data)[row * ids->stride + column];
     return id < INT32_MIN || id > INT32_MAX ? INT32_MAX : (int32_t)id;
 }
 

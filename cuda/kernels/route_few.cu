@@ -35,7 +35,7 @@ SLC_DEVICE void slc_few_flush(const struct slc_job *job, const struct slc_few_pl
         return;
     int32_t copy = places[e].copy;
     unsigned long long count = places[e].count;
-    if (copy < 0)
+    if (copy < 0 && !SL_MUTANT(dead_not_counted))
         atomicAdd((unsigned long long *)job->dead, count);
     else if (job->counters)
         atomicAdd((unsigned long long *)&job->counters[copy], count);
@@ -116,7 +116,7 @@ SLC_DEVICE void slc_few_map(const struct slc_job *job, const struct slc_call *ca
         w[k] = copy < 0 ? 0.0f : w[k];
     }
     slc_few_put_ids<K>(&job->dispatch_ids, t, top_k, slot);
-    slc_few_put_ids<K>(&job->recorder_ids, t, top_k, id);
+    slc_few_put_ids<K>(&job->recorder_ids, t, top_k, SL_MUTANT(recorder_after_shift) ? slot : id);
     slc_few_put_floats<K>(&job->dispatch_weights, t, top_k, w);
 }
 
@@ -128,10 +128,13 @@ SLC_DEVICE void slc_few_share(const struct slc_job *job, const struct slc_call *
     int32_t home = map->rank, top_k = job->rule.top_k;
     if (map->by_row)
         home = map->living[1 + slc_modulo(call->row_base + (uint64_t)t, (uint32_t)map->living[0])];
+    if (SLC_COUNTS_SHARED && live && job->counters)
+        atomicAdd((unsigned long long *)&job->counters[(map->rank + 1) * map->slots - 1], 1ULL);
     for (int32_t j = 0; j < map->shared; j++) {
         if (job->dispatch_ids.data)
             slc_put_id(&job->dispatch_ids, t, top_k + j,
-                       live ? home * map->local + map->slots + j : -1);
+                       live || SL_MUTANT(padding_keeps_shared) ? home * map->local + map->slots + j
+                                                               : -1);
         if (job->dispatch_weights.data)
             job->dispatch_weights.data[t * job->dispatch_weights.stride + top_k + j] =
                 live ? map->shared_constant : 0.0f;

@@ -22,4 +22,10 @@ extern "C" __global__ void __launch_bounds__(SLC_WARP *SLC_MOST_WARPS)
     uint64_t *own = job.counters + (int64_t)job.map.rank * job.map.slots;
     for (int32_t i = (int32_t)threadIdx.x; i < job.map.slots; i += (int32_t)blockDim.x)
         atomicAdd((unsigned long long *)&own[i], (unsigned long long)sl_id_at(&job.in_ids, i, 0));
+    if (SL_MUTANT(slots_count_shared) && threadIdx.x == 0)
+        for (int32_t i = job.map.slots; i < job.map.local; i++)
+            atomicAdd((unsigned long long *)own, (unsigned long long)sl_id_at(&job.in_ids, i, 0));
+    if (SL_MUTANT(counters_32_bit))
+        for (int32_t i = (int32_t)threadIdx.x; i < job.map.slots; i += (int32_t)blockDim.x)
+            own[i] = (uint32_t)own[i];
 }

@@ -35,6 +35,8 @@ SLC_DEVICE void slc_scale(const struct slc_move *job, int32_t row, const char *f
 {
     char *to = job->rows[0].data + row * job->rows[0].stride;
     int32_t n = job->rows[0].columns / (job->multiply_type == SL_F32 ? 4 : 2);
+    if (SL_MUTANT(multiplied_twice))
+        weight = weight * weight;
     for (int32_t i = at; i < n; i += step)
         slc_put(to, job->multiply_type, i, slc_get(from, job->multiply_type, i) * weight);
 }

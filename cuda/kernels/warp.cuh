@@ -6,10 +6,13 @@
 #include "kernel_job.h"
 
 #include "../../src/core/choose_tail.h"
+#include "../../src/core/mutant.h"
 #include "../../src/core/philox.h"
 
 #define SLC_DEVICE static __device__ __forceinline__
 #define SLC_ALL 0xFFFFFFFFU
+/* 1 in mutants that count shared slots. */
+#define SLC_COUNTS_SHARED (SL_MUTANT(shared_counted) || SL_MUTANT(shared_counted_in_route))
 
 /* A block's shared memory, as long as the launch says. */
 #if defined(__CUDACC__)
@@ -61,6 +64,14 @@ SLC_DEVICE float slc_sum_choices(float low, float high, int32_t top_k)
         partial = lane + 48 < top_k ? partial + next : partial;
     }
     return slc_warp_tree(partial);
+}
+
+/* The lowest number of the lanes that have one; none is negative. */
+SLC_DEVICE int32_t slc_lowest(bool has, int32_t at)
+{
+    if (SL_MUTANT(tie_to_higher_id))
+        return (int32_t)__reduce_max_sync(SLC_ALL, has ? (uint32_t)at : 0U);
+    return __reduce_min_sync(SLC_ALL, has ? at : INT32_MAX);
 }
 
 SLC_DEVICE int64_t slc_scalar(const struct sl_ids *scalar, int64_t otherwise)

@@ -25,11 +25,13 @@ SLC_DEVICE float slc_add_terms(const struct slc_move *job, const struct slc_term
 {
     float sum = 0.0f;
     for (int32_t c = 0; c < count; c++) {
-        const struct slc_term *term = &terms->term[c];
+        const struct slc_term *term = &terms->term[SL_MUTANT(combine_backward) ? count - 1 - c : c];
         if (term->dropped)
             return slc_nan();
         if (term->row)
-            sum = fmaf(term->weight, slc_get(term->row, job->type, e), sum);
+            sum = SL_MUTANT(combine_unfused)
+                      ? sum + term->weight * slc_get(term->row, job->type, e)
+                      : fmaf(term->weight, slc_get(term->row, job->type, e), sum);
     }
     return sum;
 }

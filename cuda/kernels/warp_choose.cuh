@@ -34,6 +34,10 @@ SLC_DEVICE void slc_read(const struct slc_job *job, int64_t t, struct slc_work *
         float x = sl_column_x(
             rule, sl_float_at(io->logits, io->logit_type, t * io->logit_stride + e), bias);
         work->x[e] = usable ? x : -INFINITY;
+        if (SL_MUTANT(f16_denormals_flushed) && io->logit_type == SL_F16 && fabsf(x) < 0x1p-14f)
+            work->x[e] = 0;
+        if (SL_MUTANT(nan_chosen) && x == -INFINITY)
+            work->x[e] = FLT_MAX;
     }
     work->joint = -INFINITY;
     if (rule->shared_weight == SLUICE_SHARED_JOINT && slc_lane() < rule->shared) {
@@ -61,7 +65,7 @@ SLC_DEVICE void slc_softmax(const struct sl_rule *rule, struct slc_work *work)
         partial = partial + __shfl_down_sync(SLC_ALL, part, 16);
     }
     work->sum = slc_warp_tree(partial);
-    if (rule->shared_weight != SLUICE_SHARED_JOINT)
+    if (rule->shared_weight != SLUICE_SHARED_JOINT || SL_MUTANT(joint_outside_softmax))
         return;
     float part = sl_exp(work->joint - max);
     for (int32_t j = 0; j < rule->shared; j++)
@@ -84,7 +88,9 @@ SLC_DEVICE void slc_fill_keys(const struct sl_rule *rule, const struct slc_work 
     bool add = slc_adds_bias(rule, work);
     for (int32_t e = slc_lane(); e < rule->columns; e += SLC_WARP) {
         float x = work->x[e];
-        float v = rule->bias_use == SLUICE_BIAS_SCORE ? slc_score(rule, work, e) : x;
+        float v = rule->bias_use == SLUICE_BIAS_SCORE || SL_MUTANT(rank_by_score)
+                      ? slc_score(rule, work, e)
+                      : x;
         v = add ? v + work->bias[e] : v;
         work->key[e] = x >= -FLT_MAX ? slc_key(v) : 0;
     }
@@ -101,6 +107,10 @@ SLC_DEVICE float slc_group_value(const struct sl_rule *rule, const struct slc_wo
         float u = slc_score(rule, work, e);
         u = add ? u + work->bias[e] : u;
         u = work->x[e] >= -FLT_MAX && u > -INFINITY ? u : -INFINITY;
+        if (SL_MUTANT(nan_counts_in_group) && !(work->x[e] >= -FLT_MAX))
+            u = 1;
+        if (SL_MUTANT(top2_distinct) && u == first)
+            continue;
         float less = u > first ? first : u;
         second = less > second ? less : second;
         first = u > first ? u : first;
@@ -108,6 +118,8 @@ SLC_DEVICE float slc_group_value(const struct sl_rule *rule, const struct slc_wo
     for (int32_t width = 16; width > 0; width /= 2) {
         float one = __shfl_xor_sync(SLC_ALL, first, width);
         float two = __shfl_xor_sync(SLC_ALL, second, width);
+        if (SL_MUTANT(top2_distinct) && one == first)
+            one = -INFINITY;
         float less = one > first ? first : one;
         second = two > second ? two : second;
         second = less > second ? less : second;
@@ -130,7 +142,9 @@ SLC_DEVICE void slc_drop_groups(const struct sl_rule *rule, const struct slc_wor
     for (int32_t g = 0; g < rule->groups; g++) {
         int32_t better = 0;
         for (int32_t h = slc_lane(); h < rule->groups; h += SLC_WARP)
-            better += h < g ? work->group[h] >= work->group[g] : work->group[h] > work->group[g];
+            better += (SL_MUTANT(group_tie_to_higher) ? h > g : h < g)
+                          ? work->group[h] >= work->group[g]
+                          : work->group[h] > work->group[g];
         better = __reduce_add_sync(SLC_ALL, better);
         for (int32_t i = slc_lane(); better >= rule->keep_groups && i < rule->group_size;
              i += SLC_WARP)
@@ -155,7 +169,7 @@ SLC_DEVICE int32_t slc_take(const struct slc_work *work, int32_t first, int32_t 
         uint32_t most = __reduce_max_sync(SLC_ALL, best);
         if (most == 0)
             break;
-        int32_t id = __reduce_min_sync(SLC_ALL, best == most ? at : INT32_MAX);
+        int32_t id = slc_lowest(best == most, at);
         row->id[0] = found == slc_lane() ? id : row->id[0];
         row->id[1] = found == slc_lane() + SLC_WARP ? id : row->id[1];
         found++;
@@ -214,17 +228,22 @@ SLC_DEVICE void slc_weigh(const struct slc_job *job, int64_t t, float joint, str
     const struct sl_choose_io *io = &job->io;
     const bool is_joint = rule->shared_weight == SLUICE_SHARED_JOINT;
     float divisor = 1.0f;
+    for (int32_t i = 0; SL_MUTANT(expert_scale_before_renorm) && i < 2; i++)
+        if (io->expert_scale && row->id[i] >= 0)
+            row->w[i] = row->w[i] * io->expert_scale[row->id[i]];
     if (rule->renorm) {
         divisor = slc_sum_choices(row->w[0], row->w[1], rule->top_k);
-        for (int32_t j = 0; is_joint && j < rule->shared; j++)
+        for (int32_t j = 0; is_joint && !SL_MUTANT(renorm_without_shared) && j < rule->shared; j++)
             divisor = divisor + __shfl_sync(SLC_ALL, joint, j);
         divisor = divisor > rule->renorm_floor ? divisor : rule->renorm_floor;
         divisor = divisor + rule->renorm_eps;
         divisor = divisor > 0 ? divisor : 1.0f;
+        if (SL_MUTANT(renorm_over_shared) && rule->shared > 0)
+            divisor = divisor * 2;
     }
     for (int32_t i = 0; i < 2; i++) {
         row->w[i] = row->w[i] / divisor * rule->weight_scale;
-        if (io->expert_scale && row->id[i] >= 0)
+        if (io->expert_scale && row->id[i] >= 0 && !SL_MUTANT(expert_scale_before_renorm))
             row->w[i] = row->w[i] * io->expert_scale[row->id[i]];
     }
     if (is_joint) {
@@ -234,6 +253,8 @@ SLC_DEVICE void slc_weigh(const struct slc_job *job, int64_t t, float joint, str
         float gate = sl_sigmoid(sl_float_at(io->shared_logits, io->shared_type, at));
         row->shared = sl_plain_nan(gate * rule->shared_scale);
     }
+    if (SL_MUTANT(shared_divided_by_topk))
+        row->shared = row->shared / rule->shared_divisor;
     if (rule->zero_experts == 0)
         return;
     float part[2];
@@ -241,7 +262,7 @@ SLC_DEVICE void slc_weigh(const struct slc_job *job, int64_t t, float joint, str
         bool zero = row->id[i] >= rule->experts;
         part[i] = zero ? row->w[i] : 0.0f;
         row->w[i] = zero ? 0.0f : row->w[i];
-        row->id[i] = zero ? -1 : row->id[i];
+        row->id[i] = zero && !SL_MUTANT(zero_id_leaks) ? -1 : row->id[i];
     }
     float sum = slc_sum_choices(part[0], part[1], rule->top_k);
     row->zero = rule->zero_kind == SLUICE_ZERO_IDENTITY ? sum : 0.0f;
@@ -252,7 +273,7 @@ SLC_DEVICE struct slc_row slc_choose(const struct slc_job *job, int64_t t, bool 
 {
     const struct sl_rule *rule = &job->rule;
     struct slc_row row = {{-1, -1}, {0.0f, 0.0f}, 0.0f, 0.0f};
-    if (!live)
+    if (!live && !SL_MUTANT(padding_chosen))
         return row;
     struct slc_work work;
     work.x = (float *)scratch;
@@ -268,8 +289,11 @@ SLC_DEVICE struct slc_row slc_choose(const struct slc_job *job, int64_t t, bool 
     else
         slc_rank(rule, &work, &row);
     for (int32_t i = 0; i < 2; i++)
-        if (row.id[i] >= 0)
+        if (row.id[i] >= 0) {
             row.w[i] = slc_score(rule, &work, row.id[i]);
+            if (SL_MUTANT(weight_after_bias) && slc_adds_bias(rule, &work))
+                row.w[i] = row.w[i] + work.bias[row.id[i]];
+        }
     float joint = rule->shared_weight == SLUICE_SHARED_JOINT
                       ? sl_score_of(rule, work.joint, work.max, work.sum)
                       : 0.0f;

@@ -21,6 +21,8 @@ SLC_DEVICE uint32_t slc_modulo(uint64_t a, uint32_t n)
 SLC_DEVICE uint32_t slc_draw(const struct slc_map *map, uint64_t row, uint64_t step, int32_t k)
 {
     uint64_t part = (uint64_t)(uint32_t)map->layer << 4 | (uint64_t)k / 4;
+    if (SL_MUTANT(random_ignores_step))
+        step = 0;
     struct sl_philox draw = sl_philox(map->seed ^ part << 32, row, step);
     uint32_t low = k & 1 ? draw.word[1] : draw.word[0];
     uint32_t high = k & 1 ? draw.word[3] : draw.word[2];
@@ -72,17 +74,21 @@ SLC_DEVICE void slc_map_choice(const struct slc_job *job, const struct slc_call 
     int32_t slot = -1, copy = -1;
     if (live) {
         copy = slc_copy(map, call, t, k, entry, &slot);
-        if (copy < 0 && id != -1)
-            atomicAdd(
-                (unsigned long long *)(entry == (uint32_t)map->experts ? job->rejected : job->dead),
-                1ULL);
+        if (copy < 0 && id != -1) {
+            bool outside = entry == (uint32_t)map->experts;
+            bool silent = outside ? SL_MUTANT(rejected_not_counted) : SL_MUTANT(dead_not_counted);
+            if (!silent)
+                atomicAdd((unsigned long long *)(outside ? job->rejected : job->dead), 1ULL);
+        }
     }
     if (job->dispatch_ids.data)
-        slc_put_id(&job->dispatch_ids, t, k, slot);
+        slc_put_id(&job->dispatch_ids, t, k,
+                   SL_MUTANT(padding_shifted) && !live ? -1 - map->shared : slot);
     if (job->dispatch_weights.data)
-        job->dispatch_weights.data[t * job->dispatch_weights.stride + k] = copy < 0 ? 0.0f : weight;
+        job->dispatch_weights.data[t * job->dispatch_weights.stride + k] =
+            copy < 0 && !SL_MUTANT(dead_weight_kept) ? 0.0f : weight;
     if (job->recorder_ids.data)
-        slc_put_id(&job->recorder_ids, t, k, copy);
+        slc_put_id(&job->recorder_ids, t, k, SL_MUTANT(recorder_after_shift) ? slot : copy);
     if (job->counters && copy >= 0)
         atomicAdd((unsigned long long *)&job->counters[copy], 1ULL);
 }
@@ -99,11 +105,12 @@ SLC_DEVICE void slc_map_shared(const struct slc_job *job, const struct slc_call 
 {
     const struct slc_map *map = &job->map;
     int32_t home = map->rank, j = slc_lane();
-    if (map->by_row)
+    if (map->by_row && !SL_MUTANT(shared_on_every_rank))
         home = map->living[1 + slc_modulo(call->row_base + (uint64_t)t, (uint32_t)map->living[0])];
     if (j < map->shared && job->dispatch_ids.data)
         slc_put_id(&job->dispatch_ids, t, job->rule.top_k + j,
-                   live ? home * map->local + map->slots + j : -1);
+                   live || SL_MUTANT(padding_keeps_shared) ? home * map->local + map->slots + j
+                                                           : -1);
     if (j < map->shared && job->dispatch_weights.data) {
         float weight =
             has_shared ? slc_quotient(row->shared, map->shared_divisor) : map->shared_constant;
@@ -111,7 +118,10 @@ SLC_DEVICE void slc_map_shared(const struct slc_job *job, const struct slc_call 
             live ? weight : 0.0f;
     }
     if (j == 0 && job->zero_here.data)
-        job->zero_here.data[t * job->zero_here.stride] = home == map->rank ? row->zero : 0.0f;
+        job->zero_here.data[t * job->zero_here.stride] =
+            home == map->rank || SL_MUTANT(zero_weight_on_every_rank) ? row->zero : 0.0f;
+    if (SLC_COUNTS_SHARED && j == 0 && live && map->shared > 0 && job->counters)
+        atomicAdd((unsigned long long *)&job->counters[(map->rank + 1) * map->slots - 1], 1ULL);
 }
 
 SLC_DEVICE void slc_map_row(const struct slc_job *job, const struct slc_call *call, int64_t t,

@@ -41,6 +41,8 @@ SLC_DEVICE uint32_t slc_shared_or(uint32_t at, uint32_t bits)
 /* A valid slot id, or -1; -2 is one that is none and is counted. */
 SLC_DEVICE int32_t slc_slot_of(const struct slc_move *job, int64_t id)
 {
+    if (SL_MUTANT(outside_slots_sent) && id != -1)
+        id = (int64_t)((uint64_t)id % (uint64_t)(job->ranks * job->local));
     if ((uint64_t)id >= (uint64_t)(job->ranks * job->local))
         return id == -1 ? -1 : -2;
     return (int32_t)id;
@@ -119,6 +121,8 @@ SLC_DEVICE void slc_put(char *row, int32_t type, int64_t i, float value)
 {
     if (value != value)
         value = sl_bits_float(0x7FC00000);
+    if (SL_MUTANT(half_floats_truncated) && type == SL_BF16)
+        value = sl_bits_float((int32_t)((uint32_t)sl_float_bits(value) & 0xFFFF0000U));
     if (type == SL_F32)
         ((float *)row)[i] = value;
     else
@@ -127,7 +131,7 @@ SLC_DEVICE void slc_put(char *row, int32_t type, int64_t i, float value)
 
 SLC_DEVICE float slc_nan(void)
 {
-    return sl_bits_float(0x7FC00000);
+    return SL_MUTANT(overflow_gives_zero) ? 0.0f : sl_bits_float(0x7FC00000);
 }
 
 /* This warp's part of a launch: a unit of work and which of its slices. */

@@ -107,7 +107,7 @@ SLC_DEVICE void slc_take_wide(struct slc_entry *list, int32_t top_k, struct slc_
         uint32_t most = __reduce_max_sync(SLC_ALL, best);
         if (most == 0)
             break;
-        int32_t id = __reduce_min_sync(SLC_ALL, best == most ? at : INT32_MAX);
+        int32_t id = slc_lowest(best == most, at);
         row->id[0] = k == slc_lane() ? id : row->id[0];
         row->id[1] = k == slc_lane() + SLC_WARP ? id : row->id[1];
         bool mine = at == id;
@@ -161,7 +161,7 @@ SLC_DEVICE struct slc_row slc_choose_wide(const struct slc_job *job, int64_t t, 
     const struct sl_choose_io *io = &job->io;
     struct slc_row row = {{-1, -1}, {0.0f, 0.0f}, 0.0f, 0.0f};
     const float *bias = NULL;
-    if (!live)
+    if (!live && !SL_MUTANT(padding_chosen))
         return row;
     if (sl_row_bias(rule, io, t, &bias))
         slc_rank_wide(job, t, bias, &row);
