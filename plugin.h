@@ -354,7 +354,7 @@ typedef struct sluice_transport {
     /* Bytes of one row of combine, at most; default payload_row_bytes: give it where rows come back
      * wider than they went (FP8 in, bf16 out). */
     int64_t combine_row_bytes;
-    /* Capacities of fixed dispatch. Defaults (0) cannot overflow. */
+    /* Capacities of fixed dispatch. Defaults (0) overflow only where a token has a slot twice. */
     int64_t capacity_pair; /* tokens from one rank to another; default fixed_tokens */
     int64_t capacity_rows; /* rows a rank gets in all, padding included */
     int64_t capacity_slot; /* STRIDED: rows of one slot = the stride; default W * fixed_tokens */

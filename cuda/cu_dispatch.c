@@ -62,8 +62,9 @@ void slc_fill_layout(const struct sl_dispatch *call, struct slc_move *job)
     }
     job->rejected = slc_of(call->context)->rejected + SLUICE_OP_DISPATCH;
     job->per_rank = !exact_order(call);
-    job->fixed = job->limited = 0;
-    job->capacity_pair = INT32_MAX;
+    job->fixed = 0;
+    job->limit = SLC_LIMIT_NEVER;
+    job->capacity_pair = job->capacity_back = INT32_MAX;
     job->row_align = t->row_align;
     job->slot_stride = strided ? t->capacity_slot : 0;
     job->row_capacity = INT32_MAX;

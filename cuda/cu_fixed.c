@@ -9,15 +9,17 @@ static void fill_capacities(const struct sl_dispatch *call, struct slc_move *job
     const sluice_transport *t = &call->exchange->transport;
     bool strided = t->row_layout == SLUICE_ROWS_STRIDED;
     job->fixed = 1;
-    job->limited = !job->per_rank;
     job->capacity_pair = t->capacity_pair;
-    job->capacity_back = t->capacity_back;
     job->most_back = job->per_rank ? t->capacity_pair : t->capacity_back;
     job->row_capacity = strided ? t->capacity_slot * job->local : t->capacity_rows;
+    if (job->per_rank)
+        return;
     /* A capacity that cannot be too small need not be watched. */
     int64_t copies = job->columns < job->local ? job->columns : job->local;
-    if (t->capacity_back >= t->capacity_pair * copies)
-        job->limited = 0;
+    job->capacity_back = t->capacity_back;
+    job->limit = t->capacity_back >= t->capacity_pair * job->columns ? SLC_LIMIT_NEVER
+                 : t->capacity_back >= t->capacity_pair * copies     ? SLC_LIMIT_TWICE
+                                                                     : SLC_LIMIT_ANY;
 }
 
 static uint64_t form_of(const struct sl_dispatch *call)

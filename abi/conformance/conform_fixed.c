@@ -42,19 +42,22 @@ static void trip(const void *what)
     cf_run_ranks(scene->ranks, trip_rank, scene);
 }
 
-/* All of each rank's tokens go to slot 0 of rank 1, so every capacity's need is known. */
-static void draw_hot(const struct mv_scene *scene, int32_t rank, struct mv_tokens *tokens)
+/* All of each rank's tokens go to slot 0 of rank 1, with their first `times` columns, so every
+ * capacity's need is known. */
+static void draw_hot(const struct mv_scene *scene, int32_t rank, int32_t times,
+                     struct mv_tokens *tokens)
 {
     mv_draw(scene, rank, tokens);
     for (int32_t t = 0; t < tokens->count; t++)
         for (int32_t k = 0; k < mv_columns(scene); k++) {
-            tokens->slots[t][k] = k == 0 ? scene->slots + scene->shared : -1;
-            tokens->weights[t][k] = k == 0 ? 0.5F : 0;
+            tokens->slots[t][k] = k < times ? scene->slots + scene->shared : -1;
+            tokens->weights[t][k] = k < times ? 0.5F : 0;
         }
 }
 
 struct overflow {
     struct mv_scene scene; /* 2 ranks, `tokens` each */
+    int32_t times;         /* a token has the slot; 0: once */
     int32_t kind;          /* capacity that is too small: 1 pair, 2 rows, 3 slot, 4 back */
     int32_t had, needed;
     int32_t lost[2]; /* tokens of each rank that come back as NaN */
@@ -71,7 +74,7 @@ static void overflow_rank(int32_t rank, int32_t size, const sluice_comm *comm, c
     mv_setup(scene, comm, &setup);
     sluice_context *context = cf_open(&setup);
     for (int32_t r = 0; r < 2; r++)
-        draw_hot(scene, r, &tokens[r]);
+        draw_hot(scene, r, want->times ? want->times : 1, &tokens[r]);
     mv_start(&trip, scene, context, rank, &tokens[rank]);
     trip.row_count = setup.needs.fixed_rows;
     sluice_status sent = mv_dispatch(&trip);
@@ -128,7 +131,7 @@ static void default_capacity_rank(int32_t rank, int32_t size, const sluice_comm 
     mv_setup(scene, comm, &setup);
     sluice_context *context = cf_open(&setup);
     for (int32_t r = 0; r < scene->ranks; r++)
-        draw_hot(scene, r, &tokens[r]);
+        draw_hot(scene, r, 1, &tokens[r]);
     mv_start(&trip, scene, context, rank, &tokens[rank]);
     trip.row_count = setup.needs.fixed_rows;
     EXPECT_OK(context, mv_dispatch(&trip));
@@ -308,5 +311,15 @@ static const struct cf_case CASES[] = {
     {"fixed.overflow_back", "rows beyond capacity_back are told and come back as NaN", overflow,
      OVERFLOW(.scene = {HOT, .capacity_back = 6}, .kind = 4, .had = 6, .needed = 8,
               .lost = {2, 2})},
+    {"fixed.overflow_twice", "a slot twice in each token can exceed the default of capacity_back",
+     overflow,
+     OVERFLOW(.scene = {.ranks = 2,
+                        .slots = 1,
+                        .top_k = 2,
+                        .fixed = true,
+                        .even = true,
+                        .tokens = 8,
+                        .capacity_pair = 8},
+              .times = 2, .kind = 4, .had = 8, .needed = 16, .lost = {4, 4})},
 };
 CF_LIST(cf_fixed_cases, CASES);

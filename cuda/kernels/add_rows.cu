@@ -8,7 +8,7 @@
 SLC_DEVICE int32_t slc_own_row(const struct slc_move *job, const struct slc_item *entry)
 {
     int32_t slot = entry->at - job->rank * job->local;
-    if (entry->place < 0 || (job->limited && entry->back >= job->capacity_back))
+    if (entry->place < 0 || entry->back >= job->capacity_back)
         return SL_ROW_DROPPED;
     int32_t row = job->cursor[job->own * job->local + slot] + entry->place;
     return row < job->start[slot] + job->count[slot] ? row : SL_ROW_DROPPED;
@@ -30,8 +30,8 @@ SLC_DEVICE void slc_exact_term(const struct slc_move *job, struct slc_terms *ter
                      entry->weight);
         return;
     }
-    int32_t place = job->limited ? entry->back : job->went_before[entry->at] + entry->place;
-    bool dropped = entry->place < 0 || (job->limited && place >= job->capacity_back);
+    int32_t place = entry->back < 0 ? job->went_before[entry->at] + entry->place : entry->back;
+    bool dropped = entry->place < 0 || place >= job->capacity_back;
     terms->term[c].row = dropped ? NULL : slc_landed(job, slc_peer_of(job, rank), place);
     terms->term[c].weight = job->weighs ? entry->weight : 1.0f;
     terms->term[c].dropped = dropped;

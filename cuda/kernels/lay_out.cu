@@ -151,7 +151,9 @@ SLC_DEVICE void slc_place_slot(const struct slc_move *job, int32_t key, int64_t 
             if (slc_id_of(job, t, c, valid) != key)
                 continue;
             bool sent = slc_place_of(job, t, slots + rank) < job->capacity_pair;
-            job->entries[t * job->columns + c].place = sent ? count++ : SL_ROW_DROPPED;
+            struct slc_item *entry = &job->entries[t * job->columns + c];
+            entry->place = sent ? count++ : SL_ROW_DROPPED;
+            entry->back = SLC_BY_SLOT;
         }
     job->totals[key] = count;
 }
@@ -169,15 +171,15 @@ SLC_DEVICE void slc_place_back(const struct slc_move *job, int32_t rank, int64_t
         }
 }
 
-/* What bits cannot say. Rare, and slow: one block. */
-SLC_DEVICE void slc_place_all(const struct slc_move *job, int64_t valid)
+/* What bits cannot say. Rare, and slow: one block. limited: capacity_back may cut rows. */
+SLC_DEVICE void slc_place_all(const struct slc_move *job, int64_t valid, bool limited)
 {
     int32_t slots = job->ranks * job->local;
     for (int32_t key = (int32_t)threadIdx.x; key < slots; key += (int32_t)blockDim.x)
         slc_place_slot(job, key, valid);
     __syncthreads();
     for (int32_t r = (int32_t)threadIdx.x; r < job->ranks; r += (int32_t)blockDim.x) {
-        if (job->limited)
+        if (limited)
             slc_place_back(job, r, valid);
         int32_t *tokens = &job->totals[slots + r];
         *tokens = *tokens < job->capacity_pair ? *tokens : (int32_t)job->capacity_pair;
@@ -185,13 +187,13 @@ SLC_DEVICE void slc_place_all(const struct slc_move *job, int64_t valid)
 }
 
 /* The first capacity of this rank's own that is too small; one thread. */
-SLC_DEVICE void slc_find_short(const struct slc_move *job)
+SLC_DEVICE void slc_find_short(const struct slc_move *job, bool limited)
 {
     struct slc_short found = {0, 0, 0, 0};
     if (job->found->needed > job->capacity_pair)
         found = {1, job->living[job->found->fullest], (int32_t)job->capacity_pair,
                  job->found->needed};
-    for (int32_t p = 0; job->limited && found.kind == 0 && p < job->peers; p++) {
+    for (int32_t p = 0; limited && found.kind == 0 && p < job->peers; p++) {
         int32_t back = 0;
         for (int32_t slot = 0; slot < job->local; slot++)
             back += job->totals[job->living[p] * job->local + slot];
@@ -210,14 +212,15 @@ SLC_DEVICE void slc_finish(const struct slc_move *job, int64_t valid)
         slc_find_needed(job);
     __syncthreads();
     volatile struct slc_found *found = job->found;
-    bool slow =
-        found->twice != 0 || job->limited || (job->fixed && found->needed > job->capacity_pair);
+    bool twice = found->twice != 0;
+    bool limited = job->limit == SLC_LIMIT_ANY || (job->limit == SLC_LIMIT_TWICE && twice);
+    bool slow = twice || limited || (job->fixed && found->needed > job->capacity_pair);
     if (slow)
-        slc_place_all(job, valid);
+        slc_place_all(job, valid, limited);
     __syncthreads();
     if (threadIdx.x == 0) {
         if (job->fixed)
-            slc_find_short(job);
+            slc_find_short(job, limited);
         found->done = 0;
         found->twice = 0;
         found->slow = slow;

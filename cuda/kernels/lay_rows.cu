@@ -88,8 +88,9 @@ SLC_DEVICE void slc_end_slots(const struct slc_move *job)
 }
 
 /* Rows in lower slots: that came from a peer, and that went to it; a warp a peer. landing[p + 1] is
- * the number of rows that come back from p. */
-SLC_DEVICE void slc_sum_peers(const struct slc_move *job, const int32_t *living, int32_t rank)
+ * the number of rows that come back from p. *short_back: capacity_back is too small for one. */
+SLC_DEVICE void slc_sum_peers(const struct slc_move *job, const int32_t *living, int32_t rank,
+                              uint32_t *short_back)
 {
     int32_t warps = (int32_t)(blockDim.x / SLC_WARP);
     for (int32_t p = (int32_t)threadIdx.x / SLC_WARP; p < job->peers; p += warps) {
@@ -110,6 +111,8 @@ SLC_DEVICE void slc_sum_peers(const struct slc_move *job, const int32_t *living,
             continue;
         job->came[p] = slc_count_of(job, p, job->local, rank);
         job->came_rows[p] = came;
+        if (came > job->capacity_back)
+            (void)atomicOr(short_back, 1U);
         if (job->per_rank)
             went = job->totals[job->ranks * job->local + living[p]];
         job->landing[p + 1] = p == job->own ? 0 : went;
@@ -129,14 +132,14 @@ SLC_DEVICE int32_t slc_needed_rows(const struct slc_move *job)
 
 /* A capacity of this rank as a receiver that is too small, where it has found none as a source; the
  * host is told of either. One thread. */
-SLC_DEVICE void slc_judge_rows(const struct slc_move *job)
+SLC_DEVICE void slc_judge_rows(const struct slc_move *job, bool short_back)
 {
     int32_t needed = job->found->rows;
     struct slc_short found = job->found->own;
     int64_t capacity = job->slot_stride ? job->slot_stride : job->row_capacity;
     if (found.kind == 0 && needed > capacity)
         found = {job->slot_stride ? 3 : 2, job->rank, (int32_t)capacity, needed};
-    for (int32_t p = 0; job->limited && found.kind == 0 && p < job->peers; p++)
+    for (int32_t p = 0; short_back && found.kind == 0 && p < job->peers; p++)
         if (job->came_rows[p] > job->capacity_back)
             found = {4, job->living[p], (int32_t)job->capacity_back, job->came_rows[p]};
     job->found->own = found;
@@ -161,8 +164,11 @@ SLC_DEVICE void slc_count_moved(const struct slc_move *job)
 extern "C" __global__ void __launch_bounds__(SLC_WARP *SLC_MOVE_WARPS, 1)
     slc_lay_rows(const __grid_constant__ struct slc_move job)
 {
-    if (threadIdx.x == 0)
+    __shared__ uint32_t short_back;
+    if (threadIdx.x == 0) {
         job.found->cut = job.fixed && slc_stopped(&job);
+        short_back = 0;
+    }
     __syncthreads();
     slc_sum_slots(&job, job.rank);
     __syncthreads();
@@ -173,12 +179,12 @@ extern "C" __global__ void __launch_bounds__(SLC_WARP *SLC_MOVE_WARPS, 1)
         job.found->rows = slc_needed_rows(&job);
     __syncthreads();
     slc_end_slots(&job);
-    slc_sum_peers(&job, job.living, job.rank);
+    slc_sum_peers(&job, job.living, job.rank, &short_back);
     __syncthreads();
     if (threadIdx.x != 0)
         return;
     if (job.fixed) {
-        slc_judge_rows(&job);
+        slc_judge_rows(&job, short_back != 0);
         slc_count_moved(&job);
         slc_check_heads(&job, job.in, job.in_stride, NULL, 0);
     }

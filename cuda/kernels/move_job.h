@@ -29,8 +29,9 @@ struct slc_mask {
 
 /* What becomes of an entry. At home: `at` is its slot id, `place` as above or SL_ROW_DROPPED; on
  * the way `at` is the local slot. `back`: PER_RANK: the token's place in the list of tokens to that
- * peer; EXACT: the place of its row among those that come back, where capacity_back limits them.
- * Received: `at` is the row, SL_ROW_DROPPED or SL_ROW_NONE, `back` always that place. */
+ * peer; EXACT: the place of its row among those that come back, by token and column where
+ * capacity_back may cut them (slc_back_limit), else SLC_BY_SLOT: they come back in the order of
+ * rows. Received: `at` is the row, SL_ROW_DROPPED or SL_ROW_NONE, `back` always that place. */
 struct slc_item {
 #if defined(__cplusplus)
     alignas(16) int32_t at;
@@ -39,6 +40,15 @@ struct slc_item {
 #endif
     int32_t place, back;
     float weight;
+};
+
+enum { SLC_BY_SLOT = -1 };
+
+/* When capacity_back can be too small. */
+enum slc_back_limit {
+    SLC_LIMIT_NEVER,
+    SLC_LIMIT_TWICE, /* where a token has a slot twice */
+    SLC_LIMIT_ANY
 };
 
 /* A capacity that was too small; kind 0: none. */
@@ -116,8 +126,8 @@ struct slc_move {
     int64_t valid_rows; /* where num_valid is absent */
     struct slc_floats in_weights;
     uint64_t *rejected;
-    int32_t per_rank, limited, fixed, reserved;
-    int64_t capacity_pair, capacity_back;
+    int32_t per_rank, limit, fixed, reserved; /* limit: SLC_LIMIT_* */
+    int64_t capacity_pair, capacity_back;     /* INT32_MAX: none */
     int64_t most_back; /* fixed: rows a pair has room for on their way back */
     /* of the lane */
     struct slc_found *found;

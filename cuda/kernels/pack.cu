@@ -13,7 +13,7 @@ struct slc_visit {
 SLC_DEVICE struct slc_visit slc_visit_of(const struct slc_move *job, int64_t t, int32_t c,
                                          int64_t valid)
 {
-    struct slc_visit visit = {{SL_ROW_NONE, 0, 0, 0.0f}, -1, -1};
+    struct slc_visit visit = {{SL_ROW_NONE, 0, SLC_BY_SLOT, 0.0f}, -1, -1};
     int32_t id = c < job->columns ? slc_id_of(job, t, c, valid) : -1;
     if (id < 0)
         return visit;

@@ -18,10 +18,10 @@ SLC_DEVICE struct slc_item slc_settle(const struct slc_move *job, int32_t p, str
             : (int32_t)((uint32_t)job->cursor[p * job->local + slot] + (uint32_t)entry.place);
     if (row < 0 || row >= job->start[slot] + job->count[slot])
         row = SL_ROW_DROPPED;
-    if (job->limited && (entry.back < 0 || entry.back >= job->capacity_back))
-        row = SL_ROW_DROPPED;
-    if (!job->limited && !job->per_rank)
+    if (entry.back < 0)
         entry.back = job->came_before[p * job->local + slot] + entry.place;
+    else if (entry.back >= job->capacity_back)
+        row = SL_ROW_DROPPED;
     entry.at = row;
     if (row >= 0 && job->row_slot.data)
         slc_put_id(&job->row_slot, row, 0, slot);
