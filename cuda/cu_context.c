@@ -47,9 +47,12 @@ void slc_free_there(const sluice_context *context, void *data, size_t bytes)
 {
     if (!data)
         return;
-    if (context->engine_memory)
-        context->host.free(context->host.user, data, rounded(bytes), SLUICE_MEM_STATE,
-                           context->device);
-    else
-        (void)slc_of(context)->gpu.driver->MemFree(slc_address(data));
+    const struct slcu_driver *driver = slc_of(context)->gpu.driver;
+    if (!context->engine_memory) {
+        (void)driver->MemFree(slc_address(data));
+        return;
+    }
+    /* As MemFree does: calls made before may still run, and the engine may use it at once. */
+    (void)driver->CtxSynchronize();
+    context->host.free(context->host.user, data, rounded(bytes), SLUICE_MEM_STATE, context->device);
 }
