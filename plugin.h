@@ -174,7 +174,8 @@ typedef struct sluice_host {
     /* One line of text, no newline. */
     void (*log)(void *user, int32_t level, const char *text);
     /* Both or neither. alloc returns memory aligned to `align` (a power of two), or NULL; free gets
-     * what alloc got. NULL: aligned_alloc and free, for a device its driver's. */
+     * what alloc got, when no stream uses it any more. NULL: aligned_alloc and free, for a device
+     * its driver's. */
     void *(*alloc)(void *user, size_t bytes, size_t align, int32_t kind, sluice_device device);
     void (*free)(void *user, void *data, size_t bytes, int32_t kind, sluice_device device);
     /* Nanoseconds of a clock that never goes back. NULL: CLOCK_MONOTONIC. */
@@ -588,8 +589,9 @@ typedef struct sluice_api {
     sluice_status (*open)(const sluice_config *config, sluice_context **context, char *text,
                           size_t text_size);
 
-    /* Ends a context: joins its threads, frees what it allocated, waits for no peer. NULL is fine.
-     * Graphs that hold an exchange of the plugin must be destroyed before. */
+    /* Ends a context: joins its threads, frees what it allocated, waits for no peer. Calls made
+     * before, but exchanges, still give their results: what they use is freed after them. NULL is
+     * fine. Graphs that hold an exchange of the plugin must be destroyed before. */
     void (*close)(sluice_context *context);
 
     /* The text of the context's last failed call, copied and cut to `size`; returns its whole

@@ -27,6 +27,19 @@ sluice_status slc_run(sluice_context *context, const char *what, slc_work_fn *wo
     return slc_judge(context, what, error);
 }
 
+slcu_result slc_not_captured(sluice_context *context, int32_t bank, void *stream)
+{
+    (void)bank;
+    unsigned int capturing = 0;
+    slcu_result error = slc_of(context)->gpu.driver->StreamIsCapturing(stream, &capturing);
+    return !error && capturing ? SLCU_STREAM_CAPTURE_UNSUPPORTED : error;
+}
+
+sluice_status slc_may_wait(sluice_context *context, void *stream)
+{
+    return slc_run(context, "waiting for the stream", slc_not_captured, -1, stream);
+}
+
 static size_t rounded(size_t bytes)
 {
     return bytes ? (bytes + 63) / 64 * 64 : 64;
@@ -47,9 +60,12 @@ void slc_free_there(const sluice_context *context, void *data, size_t bytes)
 {
     if (!data)
         return;
-    if (context->engine_memory)
-        context->host.free(context->host.user, data, rounded(bytes), SLUICE_MEM_STATE,
-                           context->device);
-    else
-        (void)slc_of(context)->gpu.driver->MemFree(slc_address(data));
+    const struct slcu_driver *driver = slc_of(context)->gpu.driver;
+    if (!context->engine_memory) {
+        (void)driver->MemFree(slc_address(data));
+        return;
+    }
+    /* As MemFree does: calls made before may still run, and the engine may use it at once. */
+    (void)driver->CtxSynchronize();
+    context->host.free(context->host.user, data, rounded(bytes), SLUICE_MEM_STATE, context->device);
 }

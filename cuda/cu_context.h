@@ -51,7 +51,12 @@ typedef slcu_result slc_work_fn(sluice_context *context, int32_t bank, void *str
 sluice_status slc_run(sluice_context *context, const char *what, slc_work_fn *work, int32_t bank,
                       void *stream);
 
-/* Device memory, aligned to 256; the context's gpu is entered. Not zeroed. */
+/* STREAM_CAPTURE_UNSUPPORTED while the stream is captured, which goes on; slc_run's. */
+slcu_result slc_not_captured(sluice_context *context, int32_t bank, void *stream);
+sluice_status slc_may_wait(sluice_context *context, void *stream);
+
+/* Device memory, aligned to 256; the context's gpu is entered. Not zeroed. What is freed no stream
+ * uses any more: it waits for the device. */
 void *slc_alloc_there(const sluice_context *context, size_t bytes);
 void slc_free_there(const sluice_context *context, void *data, size_t bytes);
 

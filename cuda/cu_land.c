@@ -44,11 +44,7 @@ void slc_land_close(sluice_context *context)
 static slcu_result land(sluice_context *context, int32_t all, void *stream)
 {
     const struct slcu_driver *driver = slc_of(context)->gpu.driver;
-    unsigned int capturing = 0;
-    (void)all;
-    slcu_result error = driver->StreamIsCapturing(stream, &capturing);
-    if (!error && capturing)
-        error = SLCU_STREAM_CAPTURE_UNSUPPORTED;
+    slcu_result error = slc_not_captured(context, all, stream);
     for (int32_t i = 0; !error && i < context->layer_count; i++) {
         const struct sl_bank *bank = &context->banks[i];
         if (context->layers[i].bank_index == i)

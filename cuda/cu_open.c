@@ -153,6 +153,7 @@ static const struct sl_backend backend = {
     .land = slc_land,
     .landed = slc_landed,
     .renew = slc_bank_renew,
+    .may_wait = slc_may_wait,
     .read_tally = slc_read_tally,
     .zero_tally = slc_zero_tally,
     .heed = slc_mover_heed,

@@ -47,6 +47,7 @@ enum {
     F(DevicePrimaryCtxRelease, 11000, (slcu_device device))                                        \
     F(CtxPushCurrent, 4000, (slcu_context context))                                                \
     F(CtxPopCurrent, 4000, (slcu_context * context))                                               \
+    F(CtxSynchronize, 2000, (void))                                                                \
     F(ModuleLoadData, 2000, (slcu_module * module, const void *image))                             \
     F(ModuleUnload, 2000, (slcu_module module))                                                    \
     F(ModuleGetFunction, 2000, (slcu_function * function, slcu_module module, const char *name))   \

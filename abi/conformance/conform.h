@@ -196,6 +196,11 @@ void cf_set_placement(sluice_context *context, int32_t layer, const int32_t *map
 void cf_counters(sluice_context *context, int32_t layer, int64_t *counters, int64_t physical);
 uint64_t cf_rejected(sluice_context *context, int32_t op);
 
+/* Memory as an engine's allocator gives it, of the host or the plugin's device; NULL: none. */
+void *cf_take(size_t bytes, size_t align, sluice_device device);
+void cf_give(void *data, sluice_device device);
+void cf_scrub(void *data, unsigned char byte, size_t bytes, sluice_device device);
+
 /* One thread a rank, each with a communicator; returns when all have ended. */
 typedef void cf_rank_fn(int32_t rank, int32_t size, const sluice_comm *comm, const void *what);
 void cf_run_ranks(int32_t size, cf_rank_fn *run, const void *what);

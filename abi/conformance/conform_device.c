@@ -142,10 +142,65 @@ static void capture_ranks(const void *what)
     cf_api->close(context);
 }
 
+/* Calls that wait for the device are refused while its stream is captured; the capture goes on. */
+static void capture_waits(const void *what)
+{
+    (void)what;
+    sluice_device device;
+    const sluice_device_api *api = device_api(&device);
+    if (!api->capture_begin)
+        cf_skip("this backend has no graphs");
+    enum { EXPERTS = 8, RANKS = 2 };
+    static const uint8_t ALIVE[RANKS] = {1, 0};
+    struct cf_setup setup;
+    cf_setup(&setup, 1, EXPERTS, 1, 0);
+    cf_setup_rank(&setup, 0, RANKS);
+    setup.layer[0].slots_per_rank = EXPERTS;
+    sluice_context *context = cf_open(&setup);
+    int32_t map[RANKS * EXPERTS], epoch_map[RANKS * EXPERTS];
+    for (int32_t p = 0; p < RANKS * EXPERTS; p++)
+        map[p] = EXPERTS - 1 - p % EXPERTS;
+    struct cf_array *ids = cf_ids(CF_I32, 1, 1, (const int32_t[]){3});
+    struct cf_array *recorder = cf_array(CF_I32, 1, 1);
+    cf_push();
+    void *stream = NULL, *graph = NULL;
+    EXPECT_OK(NULL, api->stream(device, &stream));
+    const sluice_comm comm = {.struct_size = sizeof comm, .size = 1};
+    const sluice_ranks ranks = {sizeof ranks, .generation = 1, .alive = ALIVE, .comm = &comm};
+    const sluice_remap_args args = {
+        .struct_size = sizeof args, .stream = stream, .ids = &ids->t, .recorder_ids = &recorder->t};
+    EXPECT_OK(NULL, api->capture_begin(device, stream));
+    EXPECT(context, cf_ranks()->set(context, &ranks, stream), SLUICE_NOT_CAPTURABLE, "captured");
+    EXPECT(context, cf_placement()->set(context, 0, map, (int64_t)RANKS * EXPERTS, 0, stream),
+           SLUICE_NOT_CAPTURABLE, "captured");
+    EXPECT_OK(context, cf_api->remap(context, &args));
+    EXPECT_OK(NULL, api->capture_end(device, stream, &graph));
+    uint8_t alive[RANKS];
+    int64_t epoch = -1;
+    EXPECT_OK(context, cf_ranks()->alive(context, alive, RANKS));
+    EXPECT_OK(context,
+              cf_placement()->get(context, 0, epoch_map, (int64_t)RANKS * EXPERTS, &epoch));
+    CHECK_EQ(cf_ranks()->generation(context), 0, "the generation after a refused set");
+    CHECK(alive[0] && alive[1], "the mask after a refused set");
+    CHECK_EQ(epoch, 0, "the epoch after a refused set");
+    CHECK_EQ(epoch_map[3], 3, "the map after a refused set");
+    EXPECT_OK(NULL, api->graph_launch(device, graph, stream));
+    EXPECT_OK(NULL, api->wait(device, stream));
+    cf_pull();
+    CHECK_EQ(cf_id(recorder, 0, 0), 3, "the choice that the captured call made");
+    EXPECT_OK(context, cf_ranks()->set(context, &ranks, stream));
+    EXPECT_OK(context, cf_placement()->set(context, 0, map, (int64_t)RANKS * EXPERTS, 0, stream));
+    api->graph_free(device, graph);
+    api->stream_free(device, stream);
+    cf_api->close(context);
+}
+
 static const struct cf_case CASES[] = {
     {"device.memory", "what is copied to the device comes back", memory, NULL},
     {"device.capture", "a captured route draws anew and counts at every launch", capture, NULL},
     {"device.capture_ranks", "a captured route follows ranks that are set later", capture_ranks,
      NULL},
+    {"device.capture_waits", "set of ranks and of a placement are refused in a capture, whole",
+     capture_waits, NULL},
 };
 CF_LIST(cf_device_cases, CASES);

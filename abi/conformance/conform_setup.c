@@ -2,6 +2,7 @@
  * Contexts, ranks as threads, and random numbers for the cases. */
 #include <math.h>
 #include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "../../src/comm/comm_threads.h"
@@ -117,6 +118,38 @@ uint64_t cf_rejected(sluice_context *context, int32_t op)
     sluice_stats stats = {.struct_size = sizeof stats};
     EXPECT_OK(context, cf_stats()->read(context, &stats));
     return stats.rejected[op];
+}
+
+void *cf_take(size_t bytes, size_t align, sluice_device device)
+{
+    void *data = NULL;
+    if (device.type != SLUICE_CPU)
+        return cf_memory->alloc(device, bytes, &data) ? NULL : data;
+    if (posix_memalign(&data, align < sizeof(void *) ? sizeof(void *) : align, bytes ? bytes : 1))
+        return NULL;
+    return data;
+}
+
+void cf_give(void *data, sluice_device device)
+{
+    if (device.type != SLUICE_CPU)
+        cf_memory->free(device, data);
+    else
+        free(data);
+}
+
+void cf_scrub(void *data, unsigned char byte, size_t bytes, sluice_device device)
+{
+    if (device.type == SLUICE_CPU) {
+        memset(data, byte, bytes);
+        return;
+    }
+    void *pattern = malloc(bytes ? bytes : 1);
+    CHECK(pattern, "the suite has no memory for %zu bytes", bytes);
+    memset(pattern, byte, bytes);
+    EXPECT_OK(NULL, cf_memory->copy(device, data, pattern, bytes, NULL));
+    EXPECT_OK(NULL, cf_memory->wait(device, NULL));
+    free(pattern);
 }
 
 static pthread_barrier_t barrier;

@@ -9,7 +9,8 @@ extern "C" {
 #endif
 
 /* sluice.device/1: memory, streams and capture on the plugin's device, for tests and tools that
- * must run on any backend without knowing it. Engines do not call this: they have their own. */
+ * must run on any backend without knowing it. Engines do not call this: they have their own.
+ * Nothing of it belongs to a context, and callbacks of sluice_host may call it. */
 #define SLUICE_EXT_DEVICE "sluice.device/1"
 
 typedef struct sluice_device_api {

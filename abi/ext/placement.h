@@ -51,7 +51,8 @@ typedef struct sluice_placement_api {
      * record what the old map gave, write the rows that move while nothing of the layer runs, `set`
      * with the same map and epoch, go on. Ranks whose epochs or maps differ get MISMATCH at the
      * next exchange. An expert may be without a living copy, not without a copy. Not collective.
-     * Errors: INVALID (as validate), BUSY (the layer moves), STALE (epoch has passed). */
+     * Errors: INVALID (as validate), BUSY (the layer moves), STALE (epoch has passed),
+     * NOT_CAPTURABLE (`stream` is being captured). */
     sluice_status (*set)(sluice_context *context, int32_t layer, const int32_t *map, int64_t count,
                          int64_t epoch, void *stream);
 

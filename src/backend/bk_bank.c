@@ -62,8 +62,9 @@ sluice_status sl_bank_set(sluice_context *context, int32_t index, const int32_t 
     struct sl_bank *bank = &context->banks[index];
     const struct sl_backend *backend = context->backend;
     const uint64_t *counters;
-    sluice_status status = sl_windows_settle(context);
-    if (status || (status = backend->read(context, index, stream, &counters)))
+    sluice_status status = backend->may_wait ? backend->may_wait(context, stream) : SLUICE_OK;
+    if (status || (status = sl_windows_settle(context)) ||
+        (status = backend->read(context, index, stream, &counters)))
         return status;
     memcpy(bank->kept, bank->folded, folded_bytes(&bank->shape));
     memcpy(bank->kept_map, bank->place.map, (size_t)bank->shape.physical * sizeof *map);

@@ -6,6 +6,7 @@
 #include "bk_config.h"
 #include "bk_exchange.h"
 #include "bk_ext.h"
+#include "bk_lane.h"
 
 static sluice_status check_alive(sluice_context *context, const sluice_ranks *ranks,
                                  int32_t *living, int32_t *own)
@@ -55,30 +56,74 @@ static sluice_status check_comm(sluice_context *context, const sluice_comm *give
     return SLUICE_OK;
 }
 
-static sluice_status take(sluice_context *context, const sluice_ranks *ranks, void *stream)
+/* Who lives, and how they talk. */
+struct verdict {
+    int64_t generation;
+    sluice_comm comm;
+    uint8_t alive[SL_MAX_RANKS];
+    int32_t node[SL_MAX_RANKS];
+};
+
+static void present(const sluice_context *context, struct verdict *verdict)
 {
-    sluice_status status = sl_windows_restart(context, stream);
-    if (status)
-        return status;
+    verdict->generation = atomic_load(&context->generation);
+    verdict->comm = context->comm;
+    memcpy(verdict->alive, context->alive, (size_t)context->ranks);
+    memcpy(verdict->node, context->node, (size_t)context->ranks * sizeof *verdict->node);
+}
+
+static void change(const sluice_context *context, const sluice_ranks *ranks,
+                   struct verdict *verdict)
+{
+    int32_t living = 0;
+    verdict->generation = ranks->generation;
+    memcpy(verdict->alive, ranks->alive, (size_t)context->ranks);
+    if (!ranks->comm)
+        return;
+    verdict->comm = *ranks->comm;
+    for (int32_t r = 0; r < context->ranks; r++)
+        if (verdict->alive[r])
+            verdict->node[r] = ranks->comm->node ? ranks->comm->node[living++] : 0;
+}
+
+/* Puts a verdict in force on the host, then where the backend works. */
+static sluice_status put(sluice_context *context, const struct verdict *verdict, void *stream)
+{
     pthread_mutex_lock(&context->text_lock);
-    atomic_store(&context->generation, ranks->generation);
-    if (ranks->comm)
-        context->comm = *ranks->comm;
+    atomic_store(&context->generation, verdict->generation);
+    context->comm = verdict->comm;
     pthread_mutex_unlock(&context->text_lock);
-    memcpy(context->alive, ranks->alive, (size_t)context->ranks);
+    memcpy(context->alive, verdict->alive, (size_t)context->ranks);
+    memcpy(context->node, verdict->node, (size_t)context->ranks * sizeof *context->node);
     context->living_count = 0;
-    for (int32_t r = 0; r < context->ranks; r++) {
-        if (!context->alive[r])
-            continue;
-        if (ranks->comm)
-            context->node[r] = ranks->comm->node ? ranks->comm->node[context->living_count] : 0;
-        context->living[context->living_count++] = r;
-    }
+    for (int32_t r = 0; r < context->ranks; r++)
+        if (context->alive[r])
+            context->living[context->living_count++] = r;
     for (int32_t i = 0; i < context->layer_count; i++)
         if (context->layers[i].bank_index == i)
             sl_bank_build(context, i, NULL);
-    sl_exchange_reset(context);
+    if (context->exchange)
+        sl_exchange_number(context);
     return context->backend->renew(context, -1, stream);
+}
+
+static sluice_status take(sluice_context *context, const sluice_ranks *ranks, void *stream)
+{
+    struct verdict before, after;
+    sluice_status status = sl_windows_stop(context, stream);
+    if (status)
+        return status;
+    present(context, &before);
+    after = before;
+    change(context, ranks, &after);
+    status = put(context, &after, stream);
+    if (status) {
+        (void)put(context, &before, stream);
+        return status;
+    }
+    sl_windows_restart(context);
+    sl_exchange_reset(context);
+    return SLUICE_OK;
 }
 
 static sluice_status set(sluice_context *context, const sluice_ranks *ranks, void *stream)
@@ -97,10 +142,16 @@ static sluice_status set(sluice_context *context, const sluice_ranks *ranks, voi
     if (ranks->generation <= present && !SL_MUTANT(stale_generation_accepted))
         return sl_fail(context, SLUICE_STALE, "ranks.generation is %lld: must be above %lld",
                        (long long)ranks->generation, (long long)present);
+    const struct sl_backend *backend = context->backend;
+    if (backend->may_wait && (status = backend->may_wait(context, stream)))
+        return status;
     /* What follows waits for the stream, where an exchange with the dead may hang. */
-    if (context->backend->cancel)
-        context->backend->cancel(context);
-    return take(context, ranks, stream);
+    if (backend->cancel)
+        backend->cancel(context);
+    status = take(context, ranks, stream);
+    if (status && context->exchange)
+        sl_exchange_hold(context); /* what was under way has ended */
+    return status;
 }
 
 static int64_t generation(const sluice_context *context)

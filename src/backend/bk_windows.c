@@ -163,17 +163,26 @@ void sl_windows_close(sluice_context *context)
     sl_free(context, context->windows.memory, context->windows.bytes, SLUICE_MEM_STATE);
 }
 
-sluice_status sl_windows_restart(sluice_context *context, void *stream)
+sluice_status sl_windows_stop(sluice_context *context, void *stream)
 {
     struct sl_windows *windows = &context->windows;
     sluice_status status = sl_windows_settle(context);
     if (status)
         return status;
+    if (context->window_sum.stage != SL_SUM_IDLE)
+        windows->broken = SLUICE_CANCELLED;
     sl_sum_end(context);
+    return windows->kept ? count_all(context, stream, windows->next) : SLUICE_OK;
+}
+
+void sl_windows_restart(sluice_context *context)
+{
+    struct sl_windows *windows = &context->windows;
     windows->broken = SLUICE_OK;
     windows->available = 0;
     windows->ended = 0;
-    return windows->kept ? count_all(context, stream, windows->mark) : SLUICE_OK;
+    if (windows->kept)
+        memcpy(windows->mark, windows->next, (size_t)windows->width * sizeof *windows->mark);
 }
 
 void sl_windows_forget(sluice_context *context, int32_t bank)

@@ -135,8 +135,11 @@ void sl_ask_idle(sluice_context *context);
 /* Are windows summed, over so many ranks? */
 bool sl_windows_sums(const sluice_context *context, int32_t ranks);
 
-/* Windows begin anew, after ranks were set: nothing is kept, no failure stands. */
-sluice_status sl_windows_restart(sluice_context *context, void *stream);
+/* Before ranks are set: ends a sum, whose window is lost, and counts where windows will begin. */
+sluice_status sl_windows_stop(sluice_context *context, void *stream);
+
+/* Windows begin anew there, after ranks were set: nothing is kept, no failure stands. */
+void sl_windows_restart(sluice_context *context);
 
 /* Before the map or the counters of a bank change: what is on its way from the device has come. */
 sluice_status sl_windows_settle(sluice_context *context);

@@ -24,6 +24,7 @@
 #include "../../abi/ext/device.h"
 #include "../../abi/ext/load.h"
 #include "../../abi/ext/placement.h"
+#include "../../abi/ext/ranks.h"
 #include "../../abi/ext/route.h"
 #include "../standin/standin.h"
 
@@ -54,6 +55,7 @@ static const sluice_api *api;
 static const sluice_device_api *memory;
 static const sluice_load_api *loads;
 static const sluice_placement_api *placement;
+static const sluice_ranks_api *ranks_api;
 static const sluice_route_api *routes;
 static sluice_device device;
 static sluice_context *context;
@@ -274,6 +276,30 @@ static sluice_status get_map(const struct step *step)
     return placement->get(context, step->layer, map, PHYSICAL, NULL);
 }
 
+/* A verdict; where it fails, the last one is in force. */
+static sluice_status set_alive(const struct step *step, const uint8_t *alive, int32_t living)
+{
+    uint8_t before[RANKS], after[RANKS];
+    int64_t generation = ranks_api->generation(context);
+    const sluice_comm comm = {.struct_size = sizeof comm, .size = living};
+    const sluice_ranks ranks = {
+        .struct_size = sizeof ranks, .generation = generation + 1, .alive = alive, .comm = &comm};
+    if (ranks_api->alive(context, before, RANKS))
+        wrong("%s: the mask is not told", step->name);
+    sluice_status status = ranks_api->set(context, &ranks, NULL);
+    if (status && (ranks_api->alive(context, after, RANKS) || memcmp(before, after, RANKS) != 0 ||
+                   ranks_api->generation(context) != generation))
+        wrong("%s: a verdict that failed is in force", step->name);
+    return status;
+}
+
+static sluice_status set_ranks(const struct step *step)
+{
+    static const uint8_t FEWER[RANKS] = {1, 1, 0, 1}, ALL[RANKS] = {1, 1, 1, 1};
+    sluice_status status = set_alive(step, FEWER, RANKS - 1);
+    return status ? status : set_alive(step, ALL, RANKS);
+}
+
 static void *stream, *graph;
 
 static sluice_status make_stream(const struct step *step)
@@ -320,6 +346,7 @@ static const struct step STEPS_OF[] = {
     /* It waits for the tables; the counters are zeroed after. */
     {"placement.set", set_map, false, false, false, 0, NULL},
     {"placement.get", get_map, false, true, false, 0, NULL},
+    {"ranks.set", set_ranks, true, false, false, 0, NULL},
     {"device.copy", upload, false, false, true, 0, NULL},
     {"device.wait", wait_all, true, false, true, 0, NULL},
     {"capture and replay", capture, true, false, true, 0, NULL},
@@ -459,6 +486,7 @@ static void prepare(const char *path)
     memory = api->extension(SLUICE_EXT_DEVICE);
     loads = api->extension(SLUICE_EXT_LOAD);
     placement = api->extension(SLUICE_EXT_PLACEMENT);
+    ranks_api = api->extension(SLUICE_EXT_RANKS);
     routes = api->extension(SLUICE_EXT_ROUTE);
     if (memory->count(&count, &device, text, sizeof text) || count == 0)
         wrong("no device: %s", text);

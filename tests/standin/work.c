@@ -129,6 +129,10 @@ static int fill(struct work *work)
 {
     uint8_t *to, *init;
     int error = range(work->to, work->bytes, "fill", &to, &init);
+    if (!error && !mem_find(work->to)) {
+        standin_say("a fill of memory that is not the device's");
+        error = DRV_ILLEGAL_ADDRESS;
+    }
     if (error)
         return error;
     for (uint64_t i = 0; i < work->bytes; i += work->width)

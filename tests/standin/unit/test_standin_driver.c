@@ -196,6 +196,17 @@ CT(standin_driver, dead_memory, "Memory is poisoned at birth; freed memory is no
     k->standin_forgive();
 }
 
+CT(standin_driver, pageable_memory, "Memory of the host is copied, not filled")
+{
+    const struct kit *k = kit_open();
+    ct_true(k != NULL);
+    char bytes[8] = {0};
+    ct_eq_i64(k->cuMemsetD8_v2((drv_address)(uintptr_t)bytes, 1, sizeof bytes), 700);
+    ct_str_has(k->standin_message(), "not the device's");
+    ct_eq_i64(bytes[0], 0);
+    k->standin_forgive();
+}
+
 CT(standin_driver, packed, "A fat binary compressed by LZ4 loads")
 {
     const struct kit *k = kit_open();
