@@ -95,7 +95,7 @@ SLC_DEVICE void slc_order_four(struct slc_entry *list)
     slc_order(&list[1], &list[2]);
 }
 
-/* list[0 ... 3] and list[4 ... 7] become two lists in descending order, then the heads are taken. */
+/* list[0 ... 3] and list[4 ... 7] become two lists in descending order; then heads are taken. */
 SLC_DEVICE void slc_take_wide(struct slc_entry *list, int32_t top_k, struct slc_row *row)
 {
     slc_order_four(list);
