@@ -82,8 +82,8 @@ struct sl_backend {
     /* The bank's tables on the host are new (-1: those of all, and who lives): the calls that
      * follow use them. The host's may change again when it returns. */
     sluice_status (*renew)(sluice_context *context, int32_t bank, void *stream);
-    /* May a call wait for `stream`? NOT_CAPTURABLE while it is captured, which goes on. NULL:
-     * yes. */
+    /* May a call wait for `stream`? NOT_CAPTURABLE while it is captured, which goes on. NULL: it
+     * may. */
     sluice_status (*may_wait)(sluice_context *context, void *stream);
     /* Adds what was counted where the backend works to `stats`; sets that to zero. May be NULL:
      * context->tally has all. */
