@@ -101,7 +101,7 @@ static void overflow_rank(int32_t rank, int32_t size, const sluice_comm *comm, c
     sluice_stats stats = {.struct_size = sizeof stats};
     EXPECT_OK(context, cf_stats()->read(context, &stats));
     bool told = sent == SLUICE_OVERFLOW || back == SLUICE_OVERFLOW;
-    /* On a device a rank may hear of another's shortage when combine has ended: not its dispatch. */
+    /* On a device a rank may hear in combine of a shortage that its own dispatch did not have. */
     bool heard = cf_device().type != SLUICE_CPU && fault.rank != rank;
     CHECK(heard || (stats.overflows > 0) == told, "overflows of rank %d are not counted", rank);
     if (told) {
