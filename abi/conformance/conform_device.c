@@ -150,6 +150,8 @@ static void capture_waits(const void *what)
     const sluice_device_api *api = device_api(&device);
     if (!api->capture_begin)
         cf_skip("this backend has no graphs");
+    if (device.type == SLUICE_CPU)
+        cf_skip("no call waits for a stream here");
     enum { EXPERTS = 8, RANKS = 2 };
     static const uint8_t ALIVE[RANKS] = {1, 0};
     struct cf_setup setup;
