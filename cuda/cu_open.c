@@ -145,7 +145,6 @@ static const struct sl_backend backend = {
     .device = SLUICE_CUDA,
     .context_bytes = sizeof(struct slc_context),
     .layer_bytes = sizeof(struct slc_layer),
-    .serves = slc_serves,
     .start = start,
     .stop = stop,
     .read = slc_bank_read,

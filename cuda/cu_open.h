@@ -6,9 +6,6 @@
 
 sluice_status slc_open(const sluice_config *config, sluice_context **out, char *text, size_t size);
 
-/* Does this version serve it? UNSUPPORTED by name where not. */
-sluice_status slc_serves(const struct sl_text *text, const sluice_config *config);
-
 /* ---- cu_tally.c: as in struct sl_backend */
 
 sluice_status slc_read_tally(sluice_context *context, sluice_stats *stats);

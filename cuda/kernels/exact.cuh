@@ -100,7 +100,17 @@ SLC_DEVICE float slc_low_f16(uint32_t word)
 #endif
 }
 
-/* The least; NaN where one is NaN. */
+/* The greater; the other one where one is NaN. */
+SLC_DEVICE float slc_max(float a, float b)
+{
+#if defined(__CUDACC__)
+    return fmaxf(a, b);
+#else
+    return a > b || b != b ? a : b; /* fmaxf hands on a signalling NaN */
+#endif
+}
+
+/* The lesser; NaN where one is NaN. */
 SLC_DEVICE float slc_min_nan(float a, float b)
 {
 #if defined(__CUDACC__)
@@ -213,7 +223,7 @@ SLC_DEVICE float slc_exp_below(float x)
 #else
 SLC_DEVICE float slc_exp_below(float x)
 {
-    float c = fmaxf(x, SL_EXP_LEAST);
+    float c = slc_max(x, SL_EXP_LEAST);
     float t = fmaf(c, SL_LOG2E, SL_ROUNDER + 191.0f);
     float n = t - (SL_ROUNDER + 191.0f);
     float r = fmaf(n, -SL_LN2_HI, c);

@@ -1,34 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Choosing among few columns, a thread a token, all in registers: the jobs that slc_few_of of
- * cu_few.c takes, with the bits of sl_choose_portable. Where CUDA has an instruction that C has
- * not, there is the same in C for the kernels' run on a CPU. */
+ * cu_few.c takes, with the bits of sl_choose_portable. */
 #ifndef SLC_FEW_CUH
 #define SLC_FEW_CUH
 
+#include "exact.cuh"
 #include "few_job.h"
-#include "warp.cuh"
-
-/* The greater; the other one where one is NaN. */
-SLC_DEVICE float slc_few_most(float a, float b)
-{
-#if defined(__CUDACC__)
-    return fmaxf(a, b);
-#else
-    return a > b || b != b ? a : b; /* fmaxf hands on a signalling NaN */
-#endif
-}
-
-/* The lesser; NaN where one is NaN. */
-SLC_DEVICE float slc_few_least(float a, float b)
-{
-#if defined(__CUDACC__)
-    float least;
-    asm("min.NaN.f32 %0, %1, %2;" : "=f"(least) : "f"(a), "f"(b));
-    return least;
-#else
-    return a != a || b != b ? NAN : a < b ? a : b;
-#endif
-}
 
 /* FLT_MAX for inf; NaN stays NaN. */
 SLC_DEVICE float slc_few_finite(float x)
@@ -40,36 +17,6 @@ SLC_DEVICE float slc_few_finite(float x)
 #else
     return FLT_MAX < x ? FLT_MAX : x;
 #endif
-}
-
-/* 2^(n + 63), n + SLC_FEW_ROUNDER given; n from -150 to 0. The rounder is even, so that halves are
- * rounded as SL_ROUNDER does. */
-#define SLC_FEW_ROUNDER (SL_ROUNDER + 190.0f)
-SLC_DEVICE float slc_few_power(float rounded)
-{
-#if defined(__CUDACC__)
-    float power; /* in one instruction, where the compiler would move to an integer and back */
-    asm("shl.b32 %0, %1, 23;" : "=f"(power) : "f"(rounded));
-    return power;
-#else
-    return sl_bits_float((int32_t)((uint32_t)sl_float_bits(rounded) << 23));
-#endif
-}
-
-/* sl_exp of x <= 0; 0 for NaN. */
-SLC_DEVICE float slc_few_exp(float x)
-{
-    x = slc_few_most(x, SL_EXP_LEAST);
-    float t = fmaf(x, SL_LOG2E, SLC_FEW_ROUNDER);
-    float n = t - SLC_FEW_ROUNDER;
-    float r = fmaf(n, -SL_LN2_HI, x);
-    r = fmaf(n, -SL_LN2_LO, r);
-    float q = fmaf(SL_EXP_4, r, SL_EXP_3);
-    q = fmaf(q, r, SL_EXP_2);
-    q = fmaf(q, r, SL_EXP_1);
-    q = fmaf(q, r, SL_EXP_0);
-    q = fmaf(q, r * r, r);
-    return (1.0f + q) * slc_few_power(t) * 0x1p-63f;
 }
 
 /* The K best of a row, in order. */
@@ -90,23 +37,21 @@ template <int32_t N> SLC_DEVICE float slc_few_greatest(const float *x)
     for (int32_t width = N / 2; width > 0; width /= 2)
 #pragma unroll
         for (int32_t i = 0; i < width; i++)
-            top[i] = slc_few_most(top[i], top[i + width]);
+            top[i] = slc_max(top[i], top[i + width]);
     return top[0];
 }
 
 /* C columns, NaN where there is none. The best are taken from C / 2 pairs of neighbours: the better
  * of a pair leaves the other behind, and a pair is known by its better one's id. NaN is less than
- * all: slc_few_most ignores it, slc_few_least keeps it. */
-template <int32_t C, int32_t K>
-SLC_DEVICE struct slc_few_best<K> slc_few_rank(const float *x)
-{
+ * all: slc_max ignores it, slc_min_nan keeps it. */
+template <int32_t C, int32_t K> SLC_DEVICE struct slc_few_best<K> slc_few_rank(const float *x) {
     struct slc_few_best<K> best;
     float more[C / 2], less[C / 2];
     int32_t pair[C / 2], taken[K];
 #pragma unroll
     for (int32_t i = 0; i < C / 2; i++) {
-        more[i] = slc_few_finite(slc_few_most(x[2 * i], x[2 * i + 1]));
-        less[i] = slc_few_least(x[2 * i], x[2 * i + 1]);
+        more[i] = slc_few_finite(slc_max(x[2 * i], x[2 * i + 1]));
+        less[i] = slc_min_nan(x[2 * i], x[2 * i + 1]);
         pair[i] = x[2 * i] >= more[i] ? 2 * i : 2 * i + 1;
         if (SL_MUTANT(tie_to_higher_id) && x[2 * i + 1] >= more[i])
             pair[i] = 2 * i + 1;
@@ -115,7 +60,7 @@ SLC_DEVICE struct slc_few_best<K> slc_few_rank(const float *x)
     for (int32_t k = 0; k < K; k++) {
         float top = slc_few_greatest<C / 2>(more);
         best.x[k] = k > 0 ? slc_few_finite(top) : top;
-        float least = slc_few_most(best.x[k], -FLT_MAX);
+        float least = slc_max(best.x[k], -FLT_MAX);
         best.max = k > 0 ? best.max : least;
         taken[k] = C;
 #pragma unroll
@@ -141,17 +86,6 @@ struct __attribute__((aligned(16))) slc_few_quad {
     uint32_t word[4];
 };
 
-SLC_DEVICE float slc_few_half(uint32_t half)
-{
-#if defined(__CUDACC__)
-    float x;
-    asm("cvt.f32.f16 %0, %1;" : "=f"(x) : "h"((uint16_t)half));
-    return SL_MUTANT(f16_denormals_flushed) && fabsf(x) < 0x1p-14f ? 0.0f : x;
-#else
-    return sl_f16_to_f32((uint16_t)half);
-#endif
-}
-
 /* C logits that begin at a multiple of 16 bytes. */
 template <int32_t C> SLC_DEVICE void slc_few_load(const void *from, int32_t type, float *x)
 {
@@ -170,9 +104,8 @@ template <int32_t C> SLC_DEVICE void slc_few_load(const void *from, int32_t type
                 continue;
             }
             int32_t at = (8 * i + 2 * j) % C;
-            x[at] = type == SL_F16 ? slc_few_half(word) : sl_bits_float((int32_t)(word << 16));
-            x[at + 1] = type == SL_F16 ? slc_few_half(word >> 16)
-                                       : sl_bits_float((int32_t)(word & 0xFFFF0000U));
+            x[at] = type == SL_F16 ? slc_low_f16(word) : slc_low_bf16(word);
+            x[at + 1] = type == SL_F16 ? slc_low_f16(word >> 16) : slc_high_bf16(word);
         }
     }
 }
@@ -202,8 +135,8 @@ template <int32_t C> SLC_DEVICE float slc_few_sum(const float *x, float max)
     float part[C / 2];
 #pragma unroll
     for (int32_t e = 0; e < C / 2; e++)
-        part[e] = slc_few_exp(slc_few_finite(x[e]) - max) +
-                  slc_few_exp(slc_few_finite(x[e + C / 2]) - max);
+        part[e] = slc_exp_below(slc_few_finite(x[e]) - max) +
+                  slc_exp_below(slc_few_finite(x[e + C / 2]) - max);
 #pragma unroll
     for (int32_t width = C / 4; width > 0; width /= 2)
 #pragma unroll
@@ -222,7 +155,7 @@ SLC_DEVICE void slc_few_weigh(const struct sl_rule *rule, const float *x,
 #pragma unroll
     for (int32_t k = 0; k < K; k++) {
         bool chosen = k < rule->top_k && best->id[k] < C;
-        w[k] = softmax ? slc_few_exp(best->x[k] - best->max) / sum : sl_sigmoid(best->x[k]);
+        w[k] = softmax ? slc_exp_below(best->x[k] - best->max) / sum : sl_sigmoid(best->x[k]);
         w[k] = chosen ? w[k] : 0.0f;
     }
     float divisor = 1.0f;
@@ -346,7 +279,7 @@ SLC_DEVICE struct slc_few_pair slc_few_choose_plain(const struct slc_job *job, u
     slc_few_load<8>((const char *)job->io.logits + (uint64_t)t * (TYPE == SL_F32 ? 32 : 16), TYPE,
                     x);
     struct slc_few_best<2> best = slc_few_rank<8, 2>(x);
-    float e = slc_few_exp(best.x[1] - best.max), sum = 1.0f + e;
+    float e = slc_exp_below(best.x[1] - best.max), sum = 1.0f + e;
     struct slc_few_pair pair = {{best.id[0], best.id[1]}, {1.0f / sum, e / sum}};
     return pair;
 }

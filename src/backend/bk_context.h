@@ -62,9 +62,6 @@ struct sl_backend {
     int32_t device;       /* SLUICE_CPU, SLUICE_CUDA: whose memory tensors are in */
     size_t context_bytes; /* of its context, which begins with a sluice_context */
     size_t layer_bytes;   /* of what it keeps for each layer, behind that */
-    /* UNSUPPORTED, with a text, where a config that is right asks for what is not served. May be
-     * NULL: there is nothing such. */
-    sluice_status (*serves)(const struct sl_text *text, const sluice_config *config);
     /* The rest of open, after layers were checked and made; adds what it allocates to needs, and
      * with `query` keeps nothing. `stop` frees what there is, after a failure too. */
     sluice_status (*start)(sluice_context *context, const sluice_config *config,

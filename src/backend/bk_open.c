@@ -128,7 +128,7 @@ static sluice_status start(sluice_context *context, const sluice_config *config,
         return sl_text_fail(text, SLUICE_NO_MEMORY, "no memory for a context of %d ranks",
                             context->ranks);
     sluice_status status = sl_layers_start(context, config, text);
-    if (status || (backend->serves && (status = backend->serves(text, config))))
+    if (status)
         return status;
     add_needs(context, needs);
     return backend->start(context, config, text, needs, (config->flags & SLUICE_OPEN_QUERY) != 0);
