@@ -82,7 +82,7 @@ static size_t lay_pinned(const sluice_context *context, struct slc_mover *mover,
 {
     struct sl_cut cut = {base, 0};
     int64_t ranks = context->ranks, local = context->exchange->local_max;
-    mover->watch.head = sl_piece(&cut, 1, sizeof *mover->watch.head);
+    mover->look.head = sl_piece(&cut, 1, sizeof *mover->look.head);
     mover->share.told = sl_piece(&cut, 1, sizeof *mover->share.told);
     for (int32_t i = 0; i < mover->lane_count; i++) {
         mover->lanes[i].told = sl_piece(&cut, 1, sizeof *mover->lanes[i].told);
@@ -237,7 +237,8 @@ sluice_status slc_mover_open(sluice_context *context, const struct sl_text *text
     mover->host = sl_alloc(context, mover->host_bytes, SLUICE_MEM_STATE);
     if (mover->host)
         (void)lay_host(context, mover, mover->host);
-    if (mover->host && open_device(context, &error) && slc_watch_open(context))
+    if (mover->host && open_device(context, &error) && slc_look_open(context, &error) &&
+        slc_watch_open(context))
         return SLUICE_OK;
     if (error && error != SLCU_OUT_OF_MEMORY)
         return sl_text_fail(text, SLUICE_DEVICE, "preparing dispatch failed: %s",
@@ -252,6 +253,7 @@ void slc_mover_close(sluice_context *context)
     if (!mover)
         return;
     slc_watch_close(context);
+    slc_look_close(context);
     slc_comm_close(&mover->comm);
     slc_comm_close(&mover->share.comm);
     pthread_mutex_destroy(&mover->told_lock);

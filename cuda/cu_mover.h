@@ -7,6 +7,7 @@
 #include "../src/backend/bk_dispatch.h"
 #include "cu_comm.h"
 #include "cu_context.h"
+#include "cu_look.h"
 #include "kernels/meet_job.h"
 
 /* A lane's memory; what the host knows of its dispatch is sl_lane's and below. */
@@ -43,14 +44,13 @@ struct slc_watch {
     pthread_t thread;
     bool runs;
     atomic_bool stop;
-    slcu_stream stream;
-    struct slc_head *head; /* pinned */
 };
 
 struct slc_mover {
     struct slc_lane lanes[SL_MOST_LANES];
     struct slc_comm comm; /* of all lanes; none where this rank is alone */
     struct slc_share share;
+    struct slc_look look;
     struct slc_watch watch;
     pthread_mutex_t told_lock; /* guards the two below, and what lanes were told */
     struct slc_lost lost;
@@ -107,7 +107,7 @@ static inline bool slc_watched(const sluice_context *context)
 {
     return context->host.threads > 1 && context->ranks > 1;
 }
-/* False: no thread, or no stream for it. */
+/* False: no thread. */
 bool slc_watch_open(sluice_context *context);
 void slc_watch_close(sluice_context *context);
 

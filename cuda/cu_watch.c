@@ -2,7 +2,6 @@
  * A thread that ends an exchange which a rank does not come to: the host has gone on, and waits for
  * its stream or replays a graph. It sees what kernels tell in pinned memory, and makes a call of
  * the driver only when the time is over. */
-#include <stddef.h>
 #include <time.h>
 
 #include "cu_mover.h"
@@ -34,25 +33,6 @@ static bool over(sluice_context *context, const struct slc_told *told, struct wa
            slc_comm_failed(&slc_of(context)->mover->comm);
 }
 
-/* The head that peer p has put in front of its message, as far as it has come. */
-static bool fetch(const sluice_context *context, const char *at, struct slc_head *head)
-{
-    const struct slcu_driver *driver = slc_of(context)->gpu.driver;
-    struct slc_watch *watch = &slc_of(context)->mover->watch;
-    const struct timespec moment = {.tv_nsec = 100000};
-    slcu_result error =
-        driver->MemcpyDtoHAsync(watch->head, slc_address(at), sizeof *head, watch->stream);
-    for (int32_t tries = 0; !error && tries < 10000; tries++) {
-        error = driver->StreamQuery(watch->stream);
-        if (error != SLCU_NOT_READY)
-            break;
-        error = SLCU_SUCCESS;
-        (void)nanosleep(&moment, NULL);
-    }
-    *head = *watch->head;
-    return !error;
-}
-
 /* Who has not come, or has come to something else; -1: nobody can tell. */
 static int32_t culprit(const sluice_context *context, const struct slc_lane *lane,
                        sluice_status *status)
@@ -65,7 +45,7 @@ static int32_t culprit(const sluice_context *context, const struct slc_lane *lan
         struct slc_head head;
         int64_t at =
             combine ? lane->heads_back[p] : p * (int64_t)slc_of(context)->mover->pair_bytes;
-        if (p == context->comm.rank || !fetch(context, lane->in + at, &head))
+        if (p == context->comm.rank || !slc_look_at(context, lane->in + at, &head))
             continue;
         if (head.magic != SLC_HEAD_MAGIC || head.number != told->begun)
             return context->living[p];
@@ -130,8 +110,6 @@ bool slc_watch_open(sluice_context *context)
     struct slc_watch *watch = &slc_of(context)->mover->watch;
     if (!slc_watched(context))
         return true;
-    if (slc_of(context)->gpu.driver->StreamCreate(&watch->stream, SLCU_STREAM_NON_BLOCKING))
-        return false;
     atomic_store(&watch->stop, false);
     watch->runs = pthread_create(&watch->thread, NULL, run, context) == 0;
     return watch->runs;
@@ -144,8 +122,5 @@ void slc_watch_close(sluice_context *context)
         atomic_store(&watch->stop, true);
         (void)pthread_join(watch->thread, NULL);
     }
-    if (watch->stream)
-        (void)slc_of(context)->gpu.driver->StreamDestroy(watch->stream);
     watch->runs = false;
-    watch->stream = NULL;
 }
