@@ -633,9 +633,10 @@ typedef struct sluice_api {
      * inside a slot by source rank, then token. Collective.
      * COUNT: exchanges counts and waits, on a device also for what its stream was given before, all
      * within timeout_ns; row_count (on the host), slot_counts and slot_starts are filled in. Not
-     * capturable. SEND: moves the rows of the same ids, num_valid and lane; a rank whose outputs
-     * are too small still takes part, and all ranks get INVALID naming it and may repeat SEND. Both
-     * need USE_EXACT.
+     * capturable. SEND: moves the rows of the same ids, num_valid and lane. A rank whose outputs
+     * are too small gets INVALID naming it, and so do all others where the call waits for them (on
+     * a host); who got it repeats SEND. On a device SEND waits for nobody: the others' streams wait
+     * for that rank. Both need USE_EXACT.
      * FIXED (USE_FIXED): one call, nothing on the host; outputs hold needs.fixed_rows rows, of
      * which slot_starts[L] are used (GROUPED), or slot_counts[s] of each slot (STRIDED; the rows
      * behind them are left as they were). What exceeds a capacity is dropped and reported: all
