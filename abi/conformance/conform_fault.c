@@ -178,6 +178,66 @@ static void lost_in_combine(const void *what)
     cf_run_ranks(SMALL.ranks, lost_combine_rank, what);
 }
 
+/* What SEND comes to: on a device it waits for nobody, and the next call tells. */
+static sluice_status send_told(struct station *station)
+{
+    sluice_status status = mv_send(&station->trip);
+    if (status != SLUICE_OK || !cf_memory)
+        return status;
+    mv_compute(&station->trip, station->tokens);
+    return combine_told(station);
+}
+
+/* One rank has counted and does not send. */
+static void lost_send_rank(int32_t rank, int32_t size, const sluice_comm *comm, const void *what)
+{
+    (void)what, (void)size;
+    struct station *station = arrive(rank, comm, &SMALL, 1000000000);
+    EXPECT_OK(station->context, mv_count(&station->trip));
+    if (rank != 1) {
+        EXPECT(station->context, send_told(station), SLUICE_PEER_LOST, "1");
+        sluice_fault fault = {.struct_size = sizeof fault};
+        EXPECT_OK(station->context, cf_ranks()->poll(station->context, &fault));
+        CHECK_EQ(fault.op, SLUICE_OP_DISPATCH, "operation of the fault");
+        CHECK_EQ(fault.rank, 1, "rank of the fault");
+    }
+    cf_meet();
+    set_all(station, comm, 1);
+    cf_meet();
+    whole_trip(station);
+    cf_api->close(station->context);
+}
+
+static void lost_in_send(const void *what)
+{
+    cf_run_ranks(SMALL.ranks, lost_send_rank, what);
+}
+
+/* Rank 2's payload has other bytes a token. */
+static void payload_rank(int32_t rank, int32_t size, const sluice_comm *comm, const void *what)
+{
+    (void)what, (void)size;
+    static const struct mv_scene WIDE = {
+        .ranks = 3, .slots = 3, .shared = 1, .top_k = 2, .tokens = 9, .width = 6};
+    struct station *station = arrive(rank, comm, &WIDE, 2000000000);
+    struct cf_array *own = station->trip.payloads[0];
+    if (rank == 2)
+        station->trip.payloads[0] = cf_array(CF_F32, own->rows, own->columns - 1);
+    EXPECT_OK(station->context, mv_count(&station->trip));
+    EXPECT(station->context, send_told(station), SLUICE_MISMATCH, "rank");
+    station->trip.payloads[0] = own;
+    cf_meet();
+    set_all(station, comm, 1);
+    cf_meet();
+    whole_trip(station);
+    cf_api->close(station->context);
+}
+
+static void other_payload(const void *what)
+{
+    cf_run_ranks(3, payload_rank, what);
+}
+
 static void lost_remap_rank(int32_t rank, int32_t size, const sluice_comm *comm, const void *what)
 {
     (void)what, (void)size;
@@ -375,6 +435,10 @@ static const struct cf_case CASES[] = {
      NULL},
     {"fault.lost_combine", "a rank that does not come to combine ends the wait, and set goes on",
      lost_in_combine, NULL},
+    {"fault.lost_send", "a rank that counts and does not send ends the wait, by name", lost_in_send,
+     NULL},
+    {"fault.mismatch_payload", "ranks whose payloads have other lengths get MISMATCH",
+     other_payload, NULL},
     {"fault.lost_remap", "a rank that does not come to a collective remap ends the wait",
      lost_in_remap, NULL},
     {"fault.mismatch_call", "a rank that combines where others dispatch is a MISMATCH for all",
