@@ -195,9 +195,9 @@ SLUICE_ASSERT_ENDS_WITH(sluice_host, reserved);
  * need all_gather and all_to_all, SUMMED_LOAD isend, irecv, poll, cancel and resume too. Elsewhere,
  * without cancel quiesce cannot end a wait, and without resume `set` needs a new comm. For ranks as
  * threads or over MPI, comm_threads.h and comm_mpi.h of src/comm fill this in. Buffers are host
- * memory, on a device too: there the callbacks agree, count and open; rows go by the device's own
- * communicator. One comm serves one context, and must outlive it or the `set` of sluice.ranks/1
- * that replaces it.
+ * memory, on a device too: there `open`, `set` and windows of load use them, while counts and rows
+ * go by the device's own communicator. One comm serves one context, and must outlive it or the
+ * `set` of sluice.ranks/1 that replaces it.
  *
  * Callbacks return SLUICE_OK, PEER_LOST, CANCELLED or MISMATCH (a message of an unexpected length);
  * isend and irecv also NO_MEMORY; any other status is taken as a failure of the exchange.
