@@ -161,9 +161,6 @@ static slcu_result watch_stream(sluice_context *context, const struct slc_lane *
 sluice_status slc_move_wait(sluice_context *context, int32_t lane_index, void *stream)
 {
     const struct slc_lane *lane = &slc_of(context)->mover->lanes[lane_index];
-    if (context->living_count == 1)
-        return slc_judge(context, "waiting for the stream",
-                         slc_of(context)->gpu.driver->StreamSynchronize(stream));
     slcu_result error = watch_stream(context, lane, stream);
     if (error && error != SLCU_NOT_READY)
         return slc_judge(context, "waiting for the stream", error);
