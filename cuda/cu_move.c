@@ -169,7 +169,7 @@ sluice_status slc_move_wait(sluice_context *context, int32_t lane_index, void *s
     if (!stopped(lane) && __atomic_load_n(&lane->told->begun, __ATOMIC_ACQUIRE) <=
                               __atomic_load_n(&lane->told->ended, __ATOMIC_ACQUIRE))
         return lost(context, SLUICE_PEER_LOST, "waiting for the stream",
-                    "what was enqueued before did not end in time");
+                    "what was enqueued before has not ended");
     if (!stopped(lane))
         slc_watch_end(context, lane_index);
     return slc_mover_usable(context);
