@@ -102,10 +102,10 @@ void slc_mover_cancel(sluice_context *context);
 sluice_status slc_mover_tally(sluice_context *context, sluice_stats *stats);
 sluice_status slc_mover_zero(sluice_context *context);
 
-/* Does the engine let a thread watch? */
+/* Does a thread watch? An engine that says nothing gets one. */
 static inline bool slc_watched(const sluice_context *context)
 {
-    return context->host.threads > 1 && context->ranks > 1;
+    return context->host.threads != 1 && context->ranks > 1;
 }
 /* False: no thread. */
 bool slc_watch_open(sluice_context *context);

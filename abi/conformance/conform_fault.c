@@ -22,20 +22,29 @@ struct station {
     sluice_context *context;
 };
 
-static struct station *arrive(int32_t rank, const sluice_comm *comm, const struct mv_scene *scene,
-                              int64_t timeout_ns)
+/* threads: of sluice_host, which is absent where they are 0. */
+static struct station *arrive_with(int32_t rank, const sluice_comm *comm,
+                                   const struct mv_scene *scene, int64_t timeout_ns,
+                                   int32_t threads)
 {
     static _Thread_local struct station station;
     mv_setup(scene, comm, &station.setup);
     station.setup.config.timeout_ns = timeout_ns;
-    station.setup.config.host = &station.setup.host;
-    station.setup.host.threads = 2; /* one may watch what runs on a device */
+    station.setup.host.threads = threads;
+    if (threads)
+        station.setup.config.host = &station.setup.host;
     station.context = cf_open(&station.setup);
     for (int32_t r = 0; r < scene->ranks; r++)
         mv_draw(scene, r, &station.tokens[r]);
     mv_start(&station.trip, scene, station.context, rank, &station.tokens[rank]);
     station.trip.row_count = station.setup.needs.fixed_rows;
     return &station;
+}
+
+static struct station *arrive(int32_t rank, const sluice_comm *comm, const struct mv_scene *scene,
+                              int64_t timeout_ns)
+{
+    return arrive_with(rank, comm, scene, timeout_ns, 0);
 }
 
 static void whole_trip(struct station *station)
@@ -51,6 +60,12 @@ static sluice_status combine_told(struct station *station)
 {
     sluice_status status = mv_combine(&station->trip);
     return status == SLUICE_OK && cf_memory ? mv_combine(&station->trip) : status;
+}
+
+static sluice_status dispatch_told(struct station *station)
+{
+    sluice_status status = mv_dispatch(&station->trip);
+    return status == SLUICE_OK && cf_memory ? mv_dispatch(&station->trip) : status;
 }
 
 /* The verdict that everybody lives, after a fault. */
@@ -178,6 +193,34 @@ static void lost_in_combine(const void *what)
     cf_run_ranks(SMALL.ranks, lost_combine_rank, what);
 }
 
+/* Fixed: a device's stream waits, and its host does not. */
+static const struct mv_scene FIXED = {
+    .ranks = 3, .slots = 3, .shared = 1, .top_k = 2, .tokens = 9, .fixed = true};
+
+static void lost_fixed_rank(int32_t rank, int32_t size, const sluice_comm *comm, const void *what)
+{
+    (void)what, (void)size;
+    struct station *station = arrive(rank, comm, &FIXED, 1000000000);
+    CHECK_EQ(station->setup.needs.threads, cf_memory ? 1 : 0, "threads that open starts");
+    if (rank != 1) {
+        double begin = seconds();
+        EXPECT(station->context, dispatch_told(station), SLUICE_PEER_LOST, "rank 1");
+        double took = seconds() - begin;
+        CHECK(took > 0.9 && took < 10, "it was noticed after %.2f s of 1", took);
+    }
+    cf_meet();
+    set_all(station, comm, 1);
+    cf_meet();
+    whole_trip(station);
+    cf_api->close(station->context);
+}
+
+static void lost_in_fixed(const void *what)
+{
+    (void)what;
+    cf_run_ranks(FIXED.ranks, lost_fixed_rank, NULL);
+}
+
 static void lost_remap_rank(int32_t rank, int32_t size, const sluice_comm *comm, const void *what)
 {
     (void)what, (void)size;
@@ -187,8 +230,6 @@ static void lost_remap_rank(int32_t rank, int32_t size, const sluice_comm *comm,
     setup.config.shared_policy = SLUICE_SHARED_WATERFILL_DYNAMIC;
     setup.config.uses = SLUICE_USE_BALANCE_NOW;
     setup.config.timeout_ns = 1000000000;
-    setup.config.host = &setup.host;
-    setup.host.threads = 2; /* one may watch what runs on a device */
     sluice_context *context = cf_open(&setup);
     struct cf_array *ids = cf_array(CF_I32, 70, 2), *slots = cf_array(CF_I32, 70, 3);
     const sluice_remap_args args = {
@@ -322,6 +363,39 @@ static void quiesce_rank(int32_t rank, int32_t size, const sluice_comm *comm, co
     cf_api->close(station->context);
 }
 
+/* One thread allowed: a device's wait has nothing that ends it but quiesce. */
+static void *stop_at_last(void *data)
+{
+    const struct timespec pause = {.tv_sec = 1};
+    (void)nanosleep(&pause, NULL);
+    EXPECT_OK(NULL, cf_ranks()->quiesce(data, 0));
+    return NULL;
+}
+
+static void unwatched_rank(int32_t rank, int32_t size, const sluice_comm *comm, const void *what)
+{
+    (void)what, (void)size;
+    struct station *station = arrive_with(rank, comm, &FIXED, 300000000, 1);
+    CHECK_EQ(station->setup.needs.threads, 0, "threads that open starts");
+    if (rank == 0) {
+        pthread_t thread;
+        CHECK(!pthread_create(&thread, NULL, stop_at_last, station->context), "no thread");
+        double begin = seconds();
+        EXPECT(station->context, dispatch_told(station),
+               cf_memory ? SLUICE_CANCELLED : SLUICE_PEER_LOST, NULL);
+        CHECK(seconds() - begin < 8, "quiesce did not end the wait");
+        pthread_join(thread, NULL);
+    }
+    cf_meet();
+    cf_api->close(station->context);
+}
+
+static void unwatched(const void *what)
+{
+    (void)what;
+    cf_run_ranks(FIXED.ranks, unwatched_rank, NULL);
+}
+
 static void quiesce(const void *what)
 {
     cf_run_ranks(SMALL.ranks, quiesce_rank, what);
@@ -369,6 +443,10 @@ static const struct cf_case CASES[] = {
      NULL},
     {"fault.lost_combine", "a rank that does not come to combine ends the wait, and set goes on",
      lost_in_combine, NULL},
+    {"fault.lost_fixed",
+     "a rank that does not come to a fixed dispatch ends the wait, by a thread "
+     "that nobody asked for",
+     lost_in_fixed, NULL},
     {"fault.lost_remap", "a rank that does not come to a collective remap ends the wait",
      lost_in_remap, NULL},
     {"fault.mismatch_call", "a rank that combines where others dispatch is a MISMATCH for all",
@@ -377,6 +455,8 @@ static const struct cf_case CASES[] = {
     {"fault.mismatch_epoch", "ranks under different placements do not dispatch", other_epoch, NULL},
     {"fault.alone", "a survivor goes on with those who live", goes_on_alone, NULL},
     {"fault.quiesce", "quiesce ends a wait from another thread, and set goes on", quiesce, NULL},
+    {"fault.unwatched", "with one thread allowed quiesce ends the wait of a device", unwatched,
+     NULL},
     {"fault.small_output", "outputs too small on one rank are INVALID on all, and nothing is stuck",
      small_output, NULL},
     {"fault.needs_comm", "dispatch among ranks needs callbacks", needs_comm, NULL},
