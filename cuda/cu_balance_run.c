@@ -138,7 +138,7 @@ static sluice_status run(sluice_context *context, struct slc_balance_pass *pass,
 {
     sluice_status status = slc_judge(context, "counting choices", count(context, pass, stream));
     if (!status)
-        status = slc_share_gather(context, &pass->meet, stream);
+        status = slc_share_trade(context, &pass->meet, stream);
     if (status)
         return status;
     slcu_result error = solve(context, pass, stream);

@@ -76,7 +76,7 @@ void slc_fill_exchange(const sluice_context *context, struct slc_move *job, int3
 static sluice_status lost(sluice_context *context, sluice_status status, const char *what,
                           const char *why)
 {
-    slc_mover_lose(context, status, -1, SLUICE_OP_DISPATCH, -1);
+    slc_mover_lose(context, status, slc_only_peer(context), SLUICE_OP_DISPATCH, -1);
     slc_of(context)->mover->lost.said = true;
     for (int32_t channel = 0; channel < 4; channel++)
         context->exchange->broken[channel] = status;
@@ -96,10 +96,9 @@ static slnc_result post(struct slc_comm *comm, int32_t peer, const struct slc_me
     return result;
 }
 
-static slnc_result post_all(sluice_context *context, const void *call, slc_message_fn *message,
-                            void *stream)
+static slnc_result post_all(const sluice_context *context, struct slc_comm *comm, const void *call,
+                            slc_message_fn *message, void *stream)
 {
-    struct slc_comm *comm = &slc_of(context)->mover->comm;
     slnc_result result = comm->nccl.GroupStart();
     if (result != SLNC_SUCCESS)
         return result;
@@ -113,10 +112,24 @@ static slnc_result post_all(sluice_context *context, const void *call, slc_messa
     return result == SLNC_SUCCESS || result == SLNC_IN_PROGRESS ? ended : result;
 }
 
+slnc_result slc_move_post(const sluice_context *context, struct slc_comm *comm, const void *call,
+                          slc_message_fn *message, void *stream, const char **why)
+{
+    slnc_result result = post_all(context, comm, call, message, stream);
+    result = slc_comm_settle(comm, result, context->timeout_ns);
+    *why = result == SLNC_SUCCESS       ? NULL
+           : result == SLNC_IN_PROGRESS ? "not all ranks came in time"
+           : comm->comm                 ? slc_nccl_error(&comm->nccl, comm->comm, result)
+                                        : "its communicator was aborted";
+    slc_comm_rest(comm);
+    return result;
+}
+
 sluice_status slc_move_group(sluice_context *context, const void *call, slc_message_fn *message,
                              void *stream)
 {
     struct slc_comm *comm = &slc_of(context)->mover->comm;
+    const char *why;
     if (context->living_count == 1)
         return SLUICE_OK;
     if (!slc_comm_use(comm)) {
@@ -124,13 +137,7 @@ sluice_status slc_move_group(sluice_context *context, const void *call, slc_mess
         return status ? status
                       : lost(context, SLUICE_NOT_READY, "the exchange", "there is no communicator");
     }
-    slnc_result result = post_all(context, call, message, stream);
-    result = slc_comm_settle(comm, result, context->timeout_ns);
-    const char *why = result == SLNC_SUCCESS       ? NULL
-                      : result == SLNC_IN_PROGRESS ? "not all ranks came in time"
-                      : comm->comm                 ? slc_nccl_error(&comm->nccl, comm->comm, result)
-                                                   : "its communicator was aborted";
-    slc_comm_rest(comm);
+    slnc_result result = slc_move_post(context, comm, call, message, stream, &why);
     bool peer = result == SLNC_IN_PROGRESS || result == SLNC_REMOTE_ERROR;
     return why ? lost(context, peer ? SLUICE_PEER_LOST : SLUICE_DEVICE, "ncclGroupEnd", why)
                : SLUICE_OK;

@@ -102,6 +102,12 @@ void slc_mover_cancel(sluice_context *context);
 sluice_status slc_mover_tally(sluice_context *context, sluice_stats *stats);
 sluice_status slc_mover_zero(sluice_context *context);
 
+/* The rank that this one exchanges with where there is but one; else -1. */
+static inline int32_t slc_only_peer(const sluice_context *context)
+{
+    return context->living_count == 2 ? context->living[1 - context->comm.rank] : -1;
+}
+
 /* Does a thread watch? An engine that says nothing gets one. */
 static inline bool slc_watched(const sluice_context *context)
 {
@@ -128,13 +134,17 @@ sluice_status slc_combine(sluice_context *context, const sluice_combine_args *ar
 
 /* ---- cu_share.c, with the device's context entered */
 
+/* Bytes of the greatest row that ranks share, 0: none; all are as long, so that what ranks that
+ * make different calls send each other fits, and says so. */
+size_t slc_share_row(const sluice_context *context);
+
 /* What kernels need to meet the other ranks: rows of `bytes`, this one's at `mine`, a head and then
  * what is shared. told stays NULL where this rank is alone. */
 void slc_fill_meet(const sluice_context *context, struct slc_meet *meet, int32_t layer,
                    uint64_t form, char *mine, char *rows, int64_t bytes);
 
-/* Between the kernels that begin and end it. */
-sluice_status slc_share_gather(sluice_context *context, const struct slc_meet *meet, void *stream);
+/* Between the kernels that begin and end it: every rank's row to every other. */
+sluice_status slc_share_trade(sluice_context *context, const struct slc_meet *meet, void *stream);
 
 /* ---- cu_move.c: steps of both, with the device's context entered */
 
@@ -159,6 +169,11 @@ struct slc_message {
     int64_t send_bytes, recv_bytes;
 };
 typedef void slc_message_fn(const void *call, int32_t peer, struct slc_message *message);
+
+/* Posts such a group to a communicator between slc_comm_use and slc_comm_rest, and rests it. *why:
+ * what went wrong, or NULL. */
+slnc_result slc_move_post(const sluice_context *context, struct slc_comm *comm, const void *call,
+                          slc_message_fn *message, void *stream, const char **why);
 
 /* One group of sends and receives with all other peers. OK where this rank is alone. */
 sluice_status slc_move_group(sluice_context *context, const void *call, slc_message_fn *message,

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "conform_balance.h"
 #include "conform_move.h"
 
 static const struct mv_scene SMALL = {.ranks = 3, .slots = 3, .shared = 1, .top_k = 2, .tokens = 9};
@@ -221,24 +222,38 @@ static void lost_in_fixed(const void *what)
     cf_run_ranks(FIXED.ranks, lost_fixed_rank, NULL);
 }
 
+/* Counts are shared in remap: by the dynamic waterfill, or for copies by quota. */
 static void lost_remap_rank(int32_t rank, int32_t size, const sluice_comm *comm, const void *what)
 {
-    (void)what, (void)size;
+    bool copies = *(const bool *)what;
     struct cf_setup setup;
     cf_setup(&setup, 1, 6, 2, 1);
     cf_setup_comm(&setup, comm);
-    setup.config.shared_policy = SLUICE_SHARED_WATERFILL_DYNAMIC;
+    if (copies)
+        setup.config.copy_policy = SLUICE_COPY_BALANCED;
+    else
+        setup.config.shared_policy = SLUICE_SHARED_WATERFILL_DYNAMIC;
     setup.config.uses = SLUICE_USE_BALANCE_NOW;
     setup.config.timeout_ns = 1000000000;
     sluice_context *context = cf_open(&setup);
+    const sluice_balance_config now = {
+        .struct_size = sizeof now, .objective = SLUICE_BALANCE_TOKENS, .mode = SLUICE_BALANCE_NOW};
+    if (copies)
+        EXPECT_OK(context, cb_api()->configure(context, -1, &now));
     struct cf_array *ids = cf_array(CF_I32, 70, 2), *slots = cf_array(CF_I32, 70, 3);
     const sluice_remap_args args = {
         .struct_size = sizeof args, .ids = &ids->t, .dispatch_ids = &slots->t};
-    if (rank != 0) {
+    int32_t lost = size - 2;
+    if (rank != lost) {
+        char name[16] = "rank 0";
+        name[5] = (char)('0' + lost);
         sluice_status status = cf_call_remap(context, &args);
         if (status == SLUICE_OK && cf_memory) /* told by the next call */
             status = cf_call_remap(context, &args);
-        EXPECT(context, status, SLUICE_PEER_LOST, "rank 0");
+        EXPECT(context, status, SLUICE_PEER_LOST, name);
+        sluice_fault fault = {.struct_size = sizeof fault};
+        EXPECT_OK(context, cf_ranks()->poll(context, &fault));
+        CHECK_EQ(fault.rank, lost, "rank of the fault");
     }
     cf_meet();
     cf_api->close(context);
@@ -247,6 +262,40 @@ static void lost_remap_rank(int32_t rank, int32_t size, const sluice_comm *comm,
 static void lost_in_remap(const void *what)
 {
     cf_run_ranks(2, lost_remap_rank, what);
+    cf_run_ranks(4, lost_remap_rank, what);
+}
+
+/* Rank 1 remaps another layer, of more experts. */
+static void other_remap_rank(int32_t rank, int32_t size, const sluice_comm *comm, const void *what)
+{
+    (void)what, (void)size;
+    struct cf_setup setup;
+    cf_setup(&setup, 2, 6, 2, 1);
+    cf_setup_comm(&setup, comm);
+    setup.router[1].experts = 12;
+    setup.config.copy_policy = SLUICE_COPY_BALANCED;
+    setup.config.uses = SLUICE_USE_BALANCE_NOW;
+    setup.config.timeout_ns = 5000000000;
+    sluice_context *context = cf_open(&setup);
+    const sluice_balance_config now = {
+        .struct_size = sizeof now, .objective = SLUICE_BALANCE_TOKENS, .mode = SLUICE_BALANCE_NOW};
+    EXPECT_OK(context, cb_api()->configure(context, -1, &now));
+    struct cf_array *ids = cf_array(CF_I32, 70, 2), *slots = cf_array(CF_I32, 70, 3);
+    const sluice_remap_args args = {
+        .struct_size = sizeof args, .layer = rank == 1, .ids = &ids->t, .dispatch_ids = &slots->t};
+    double begin = seconds();
+    sluice_status status = cf_call_remap(context, &args);
+    if (status == SLUICE_OK && cf_memory) /* told by the next call */
+        status = cf_call_remap(context, &args);
+    EXPECT(context, status, SLUICE_MISMATCH, "rank");
+    CHECK(seconds() - begin < 4, "the deadline had to end it");
+    cf_meet();
+    cf_api->close(context);
+}
+
+static void other_remap(const void *what)
+{
+    cf_run_ranks(3, other_remap_rank, what);
 }
 
 /* Rank 1 combines where the others dispatch anew. On a device rows do not cross where counts do: it
@@ -447,10 +496,14 @@ static const struct cf_case CASES[] = {
      "a rank that does not come to a fixed dispatch ends the wait, by a thread "
      "that nobody asked for",
      lost_in_fixed, NULL},
-    {"fault.lost_remap", "a rank that does not come to a collective remap ends the wait",
-     lost_in_remap, NULL},
+    {"fault.lost_waterfill", "a rank that does not come to a dynamic waterfill is named",
+     lost_in_remap, &(const bool){false}},
+    {"fault.lost_quotas", "a rank that does not come to copies by quota is named", lost_in_remap,
+     &(const bool){true}},
     {"fault.mismatch_call", "a rank that combines where others dispatch is a MISMATCH for all",
      other_call, NULL},
+    {"fault.mismatch_remap", "ranks that remap layers of different shapes all get MISMATCH",
+     other_remap, NULL},
     {"fault.mismatch_map", "ranks under other maps of one epoch do not dispatch", other_map, NULL},
     {"fault.mismatch_epoch", "ranks under different placements do not dispatch", other_epoch, NULL},
     {"fault.alone", "a survivor goes on with those who live", goes_on_alone, NULL},
