@@ -223,9 +223,8 @@ static void lost_in_fixed(const void *what)
 }
 
 /* Counts are shared in remap: by the dynamic waterfill, or for copies by quota. */
-static void lost_remap_rank(int32_t rank, int32_t size, const sluice_comm *comm, const void *what)
+static sluice_context *open_sharing(const sluice_comm *comm, bool copies)
 {
-    bool copies = *(const bool *)what;
     struct cf_setup setup;
     cf_setup(&setup, 1, 6, 2, 1);
     cf_setup_comm(&setup, comm);
@@ -240,23 +239,65 @@ static void lost_remap_rank(int32_t rank, int32_t size, const sluice_comm *comm,
         .struct_size = sizeof now, .objective = SLUICE_BALANCE_TOKENS, .mode = SLUICE_BALANCE_NOW};
     if (copies)
         EXPECT_OK(context, cb_api()->configure(context, -1, &now));
+    return context;
+}
+
+static void expect_lost(sluice_context *context, sluice_status status, int32_t lost)
+{
+    char name[16] = "rank 0";
+    name[5] = (char)('0' + lost);
+    EXPECT(context, status, SLUICE_PEER_LOST, name);
+    sluice_fault fault = {.struct_size = sizeof fault};
+    EXPECT_OK(context, cf_ranks()->poll(context, &fault));
+    CHECK_EQ(fault.rank, lost, "rank of the fault");
+}
+
+static void lost_remap_rank(int32_t rank, int32_t size, const sluice_comm *comm, const void *what)
+{
+    sluice_context *context = open_sharing(comm, *(const bool *)what);
     struct cf_array *ids = cf_array(CF_I32, 70, 2), *slots = cf_array(CF_I32, 70, 3);
     const sluice_remap_args args = {
         .struct_size = sizeof args, .ids = &ids->t, .dispatch_ids = &slots->t};
-    int32_t lost = size - 2;
-    if (rank != lost) {
-        char name[16] = "rank 0";
-        name[5] = (char)('0' + lost);
+    if (rank != size - 2) {
         sluice_status status = cf_call_remap(context, &args);
         if (status == SLUICE_OK && cf_memory) /* told by the next call */
             status = cf_call_remap(context, &args);
-        EXPECT(context, status, SLUICE_PEER_LOST, name);
-        sluice_fault fault = {.struct_size = sizeof fault};
-        EXPECT_OK(context, cf_ranks()->poll(context, &fault));
-        CHECK_EQ(fault.rank, lost, "rank of the fault");
+        expect_lost(context, status, size - 2);
     }
     cf_meet();
     cf_api->close(context);
+}
+
+/* All replay a graph once; then one does not. */
+static void lost_replay_rank(int32_t rank, int32_t size, const sluice_comm *comm, const void *what)
+{
+    void *stream = NULL, *graph = NULL;
+    if (!cf_memory || !cf_memory->capture_begin)
+        cf_skip("this backend has no graphs");
+    sluice_context *context = open_sharing(comm, *(const bool *)what);
+    struct cf_array *ids = cf_array(CF_I32, 70, 2), *slots = cf_array(CF_I32, 70, 3);
+    EXPECT_OK(NULL, cf_memory->stream(cf_device(), &stream));
+    const sluice_remap_args args = {
+        .struct_size = sizeof args, .stream = stream, .ids = &ids->t, .dispatch_ids = &slots->t};
+    cf_push();
+    EXPECT_OK(NULL, cf_memory->capture_begin(cf_device(), stream));
+    EXPECT_OK(context, cf_api->remap(context, &args));
+    EXPECT_OK(NULL, cf_memory->capture_end(cf_device(), stream, &graph));
+    for (int32_t i = 0; i < (rank == size - 2 ? 1 : 2); i++) {
+        EXPECT_OK(NULL, cf_memory->graph_launch(cf_device(), graph, stream));
+        EXPECT_OK(NULL, cf_memory->wait(cf_device(), stream));
+    }
+    if (rank != size - 2)
+        expect_lost(context, cf_api->remap(context, &args), size - 2);
+    cf_memory->graph_free(cf_device(), graph);
+    cf_memory->stream_free(cf_device(), stream);
+    cf_meet();
+    cf_api->close(context);
+}
+
+static void lost_in_replay(const void *what)
+{
+    cf_run_ranks(3, lost_replay_rank, what);
 }
 
 static void lost_in_remap(const void *what)
@@ -500,6 +541,8 @@ static const struct cf_case CASES[] = {
      lost_in_remap, &(const bool){false}},
     {"fault.lost_quotas", "a rank that does not come to copies by quota is named", lost_in_remap,
      &(const bool){true}},
+    {"fault.lost_replay", "a rank that does not replay a graph's remap is named, and no wait stays",
+     lost_in_replay, &(const bool){true}},
     {"fault.mismatch_call", "a rank that combines where others dispatch is a MISMATCH for all",
      other_call, NULL},
     {"fault.mismatch_remap", "ranks that remap layers of different shapes all get MISMATCH",
