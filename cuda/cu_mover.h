@@ -132,7 +132,10 @@ static inline int64_t slc_padded(int64_t bytes)
 sluice_status slc_dispatch(sluice_context *context, const sluice_dispatch_args *args);
 sluice_status slc_combine(sluice_context *context, const sluice_combine_args *args);
 
-/* ---- cu_share.c, with the device's context entered */
+/* ---- cu_share.c, with the device's context entered but in the first */
+
+/* slc_mover_ready, for a call that shares counts. */
+sluice_status slc_share_ready(sluice_context *context, void *stream);
 
 /* Bytes of the greatest row that ranks share, 0: none; all are as long, so that what ranks that
  * make different calls send each other fits, and says so. */

@@ -20,6 +20,19 @@ size_t slc_share_row(const sluice_context *context)
     return row;
 }
 
+sluice_status slc_share_ready(sluice_context *context, void *stream)
+{
+    const struct slc_gpu *gpu = &slc_of(context)->gpu;
+    if (!slc_of(context)->mover)
+        return SLUICE_OK;
+    slcu_result error = slc_gpu_enter(gpu);
+    if (error)
+        return slc_judge(context, "cuCtxPushCurrent", error);
+    sluice_status status = slc_mover_ready(context, stream);
+    slc_gpu_leave(gpu);
+    return status;
+}
+
 void slc_fill_meet(const sluice_context *context, struct slc_meet *meet, int32_t layer,
                    uint64_t form, char *mine, char *rows, int64_t bytes)
 {
