@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "conform_balance.h"
 #include "conform_move.h"
 
 static const struct mv_scene SMALL = {.ranks = 3, .slots = 3, .shared = 1, .top_k = 2, .tokens = 9};
@@ -22,20 +23,29 @@ struct station {
     sluice_context *context;
 };
 
-static struct station *arrive(int32_t rank, const sluice_comm *comm, const struct mv_scene *scene,
-                              int64_t timeout_ns)
+/* threads: of sluice_host, which is absent where they are 0. */
+static struct station *arrive_with(int32_t rank, const sluice_comm *comm,
+                                   const struct mv_scene *scene, int64_t timeout_ns,
+                                   int32_t threads)
 {
     static _Thread_local struct station station;
     mv_setup(scene, comm, &station.setup);
     station.setup.config.timeout_ns = timeout_ns;
-    station.setup.config.host = &station.setup.host;
-    station.setup.host.threads = 2; /* one may watch what runs on a device */
+    station.setup.host.threads = threads;
+    if (threads)
+        station.setup.config.host = &station.setup.host;
     station.context = cf_open(&station.setup);
     for (int32_t r = 0; r < scene->ranks; r++)
         mv_draw(scene, r, &station.tokens[r]);
     mv_start(&station.trip, scene, station.context, rank, &station.tokens[rank]);
     station.trip.row_count = station.setup.needs.fixed_rows;
     return &station;
+}
+
+static struct station *arrive(int32_t rank, const sluice_comm *comm, const struct mv_scene *scene,
+                              int64_t timeout_ns)
+{
+    return arrive_with(rank, comm, scene, timeout_ns, 0);
 }
 
 static void whole_trip(struct station *station)
@@ -51,6 +61,12 @@ static sluice_status combine_told(struct station *station)
 {
     sluice_status status = mv_combine(&station->trip);
     return status == SLUICE_OK && cf_memory ? mv_combine(&station->trip) : status;
+}
+
+static sluice_status dispatch_told(struct station *station)
+{
+    sluice_status status = mv_dispatch(&station->trip);
+    return status == SLUICE_OK && cf_memory ? mv_dispatch(&station->trip) : status;
 }
 
 /* The verdict that everybody lives, after a fault. */
@@ -238,34 +254,149 @@ static void other_payload(const void *what)
     cf_run_ranks(3, payload_rank, what);
 }
 
-static void lost_remap_rank(int32_t rank, int32_t size, const sluice_comm *comm, const void *what)
+/* Fixed: a device's stream waits, and its host does not. */
+static const struct mv_scene FIXED = {
+    .ranks = 3, .slots = 3, .shared = 1, .top_k = 2, .tokens = 9, .fixed = true};
+
+static void lost_fixed_rank(int32_t rank, int32_t size, const sluice_comm *comm, const void *what)
 {
     (void)what, (void)size;
+    struct station *station = arrive(rank, comm, &FIXED, 1000000000);
+    CHECK_EQ(station->setup.needs.threads, cf_memory ? 1 : 0, "threads that open starts");
+    if (rank != 1) {
+        double begin = seconds();
+        EXPECT(station->context, dispatch_told(station), SLUICE_PEER_LOST, "rank 1");
+        double took = seconds() - begin;
+        CHECK(took > 0.9 && took < 10, "it was noticed after %.2f s of 1", took);
+    }
+    cf_meet();
+    set_all(station, comm, 1);
+    cf_meet();
+    whole_trip(station);
+    cf_api->close(station->context);
+}
+
+static void lost_in_fixed(const void *what)
+{
+    (void)what;
+    cf_run_ranks(FIXED.ranks, lost_fixed_rank, NULL);
+}
+
+/* Counts are shared in remap: by the dynamic waterfill, or for copies by quota. */
+static sluice_context *open_sharing(const sluice_comm *comm, bool copies)
+{
     struct cf_setup setup;
     cf_setup(&setup, 1, 6, 2, 1);
     cf_setup_comm(&setup, comm);
-    setup.config.shared_policy = SLUICE_SHARED_WATERFILL_DYNAMIC;
+    if (copies)
+        setup.config.copy_policy = SLUICE_COPY_BALANCED;
+    else
+        setup.config.shared_policy = SLUICE_SHARED_WATERFILL_DYNAMIC;
     setup.config.uses = SLUICE_USE_BALANCE_NOW;
     setup.config.timeout_ns = 1000000000;
-    setup.config.host = &setup.host;
-    setup.host.threads = 2; /* one may watch what runs on a device */
     sluice_context *context = cf_open(&setup);
+    const sluice_balance_config now = {
+        .struct_size = sizeof now, .objective = SLUICE_BALANCE_TOKENS, .mode = SLUICE_BALANCE_NOW};
+    if (copies)
+        EXPECT_OK(context, cb_api()->configure(context, -1, &now));
+    return context;
+}
+
+static void expect_lost(sluice_context *context, sluice_status status, int32_t lost)
+{
+    char name[16] = "rank 0";
+    name[5] = (char)('0' + lost);
+    EXPECT(context, status, SLUICE_PEER_LOST, name);
+    sluice_fault fault = {.struct_size = sizeof fault};
+    EXPECT_OK(context, cf_ranks()->poll(context, &fault));
+    CHECK_EQ(fault.rank, lost, "rank of the fault");
+}
+
+static void lost_remap_rank(int32_t rank, int32_t size, const sluice_comm *comm, const void *what)
+{
+    sluice_context *context = open_sharing(comm, *(const bool *)what);
     struct cf_array *ids = cf_array(CF_I32, 70, 2), *slots = cf_array(CF_I32, 70, 3);
     const sluice_remap_args args = {
         .struct_size = sizeof args, .ids = &ids->t, .dispatch_ids = &slots->t};
-    if (rank != 0) {
+    if (rank != size - 2) {
         sluice_status status = cf_call_remap(context, &args);
         if (status == SLUICE_OK && cf_memory) /* told by the next call */
             status = cf_call_remap(context, &args);
-        EXPECT(context, status, SLUICE_PEER_LOST, "rank 0");
+        expect_lost(context, status, size - 2);
     }
     cf_meet();
     cf_api->close(context);
 }
 
+/* All replay a graph once; then one does not. */
+static void lost_replay_rank(int32_t rank, int32_t size, const sluice_comm *comm, const void *what)
+{
+    void *stream = NULL, *graph = NULL;
+    if (!cf_memory || !cf_memory->capture_begin)
+        cf_skip("this backend has no graphs");
+    sluice_context *context = open_sharing(comm, *(const bool *)what);
+    struct cf_array *ids = cf_array(CF_I32, 70, 2), *slots = cf_array(CF_I32, 70, 3);
+    EXPECT_OK(NULL, cf_memory->stream(cf_device(), &stream));
+    const sluice_remap_args args = {
+        .struct_size = sizeof args, .stream = stream, .ids = &ids->t, .dispatch_ids = &slots->t};
+    cf_push();
+    EXPECT_OK(NULL, cf_memory->capture_begin(cf_device(), stream));
+    EXPECT_OK(context, cf_api->remap(context, &args));
+    EXPECT_OK(NULL, cf_memory->capture_end(cf_device(), stream, &graph));
+    for (int32_t i = 0; i < (rank == size - 2 ? 1 : 2); i++) {
+        EXPECT_OK(NULL, cf_memory->graph_launch(cf_device(), graph, stream));
+        EXPECT_OK(NULL, cf_memory->wait(cf_device(), stream));
+    }
+    if (rank != size - 2)
+        expect_lost(context, cf_api->remap(context, &args), size - 2);
+    cf_memory->graph_free(cf_device(), graph);
+    cf_memory->stream_free(cf_device(), stream);
+    cf_meet();
+    cf_api->close(context);
+}
+
+static void lost_in_replay(const void *what)
+{
+    cf_run_ranks(3, lost_replay_rank, what);
+}
+
 static void lost_in_remap(const void *what)
 {
     cf_run_ranks(2, lost_remap_rank, what);
+    cf_run_ranks(4, lost_remap_rank, what);
+}
+
+/* Rank 1 remaps another layer, of more experts. */
+static void other_remap_rank(int32_t rank, int32_t size, const sluice_comm *comm, const void *what)
+{
+    (void)what, (void)size;
+    struct cf_setup setup;
+    cf_setup(&setup, 2, 6, 2, 1);
+    cf_setup_comm(&setup, comm);
+    setup.router[1].experts = 12;
+    setup.config.copy_policy = SLUICE_COPY_BALANCED;
+    setup.config.uses = SLUICE_USE_BALANCE_NOW;
+    setup.config.timeout_ns = 5000000000;
+    sluice_context *context = cf_open(&setup);
+    const sluice_balance_config now = {
+        .struct_size = sizeof now, .objective = SLUICE_BALANCE_TOKENS, .mode = SLUICE_BALANCE_NOW};
+    EXPECT_OK(context, cb_api()->configure(context, -1, &now));
+    struct cf_array *ids = cf_array(CF_I32, 70, 2), *slots = cf_array(CF_I32, 70, 3);
+    const sluice_remap_args args = {
+        .struct_size = sizeof args, .layer = rank == 1, .ids = &ids->t, .dispatch_ids = &slots->t};
+    double begin = seconds();
+    sluice_status status = cf_call_remap(context, &args);
+    if (status == SLUICE_OK && cf_memory) /* told by the next call */
+        status = cf_call_remap(context, &args);
+    EXPECT(context, status, SLUICE_MISMATCH, "rank");
+    CHECK(seconds() - begin < 4, "the deadline had to end it");
+    cf_meet();
+    cf_api->close(context);
+}
+
+static void other_remap(const void *what)
+{
+    cf_run_ranks(3, other_remap_rank, what);
 }
 
 /* Rank 1 combines where the others dispatch anew. On a device their messages have other lengths, and
@@ -383,6 +514,39 @@ static void quiesce_rank(int32_t rank, int32_t size, const sluice_comm *comm, co
     cf_api->close(station->context);
 }
 
+/* One thread allowed: a device's wait has nothing that ends it but quiesce. */
+static void *stop_at_last(void *data)
+{
+    const struct timespec pause = {.tv_sec = 1};
+    (void)nanosleep(&pause, NULL);
+    EXPECT_OK(NULL, cf_ranks()->quiesce(data, 0));
+    return NULL;
+}
+
+static void unwatched_rank(int32_t rank, int32_t size, const sluice_comm *comm, const void *what)
+{
+    (void)what, (void)size;
+    struct station *station = arrive_with(rank, comm, &FIXED, 300000000, 1);
+    CHECK_EQ(station->setup.needs.threads, 0, "threads that open starts");
+    if (rank == 0) {
+        pthread_t thread;
+        CHECK(!pthread_create(&thread, NULL, stop_at_last, station->context), "no thread");
+        double begin = seconds();
+        EXPECT(station->context, dispatch_told(station),
+               cf_memory ? SLUICE_CANCELLED : SLUICE_PEER_LOST, NULL);
+        CHECK(seconds() - begin < 8, "quiesce did not end the wait");
+        pthread_join(thread, NULL);
+    }
+    cf_meet();
+    cf_api->close(station->context);
+}
+
+static void unwatched(const void *what)
+{
+    (void)what;
+    cf_run_ranks(FIXED.ranks, unwatched_rank, NULL);
+}
+
 static void quiesce(const void *what)
 {
     cf_run_ranks(SMALL.ranks, quiesce_rank, what);
@@ -439,14 +603,26 @@ static const struct cf_case CASES[] = {
      NULL},
     {"fault.mismatch_payload", "ranks whose payloads have other lengths get MISMATCH",
      other_payload, NULL},
-    {"fault.lost_remap", "a rank that does not come to a collective remap ends the wait",
-     lost_in_remap, NULL},
+    {"fault.lost_fixed",
+     "a rank that does not come to a fixed dispatch ends the wait, by a thread "
+     "that nobody asked for",
+     lost_in_fixed, NULL},
+    {"fault.lost_waterfill", "a rank that does not come to a dynamic waterfill is named",
+     lost_in_remap, &(const bool){false}},
+    {"fault.lost_quotas", "a rank that does not come to copies by quota is named", lost_in_remap,
+     &(const bool){true}},
+    {"fault.lost_replay", "a rank that does not replay a graph's remap is named, and no wait stays",
+     lost_in_replay, &(const bool){true}},
     {"fault.mismatch_call", "a rank that combines where others dispatch is a MISMATCH for all",
      other_call, NULL},
+    {"fault.mismatch_remap", "ranks that remap layers of different shapes all get MISMATCH",
+     other_remap, NULL},
     {"fault.mismatch_map", "ranks under other maps of one epoch do not dispatch", other_map, NULL},
     {"fault.mismatch_epoch", "ranks under different placements do not dispatch", other_epoch, NULL},
     {"fault.alone", "a survivor goes on with those who live", goes_on_alone, NULL},
     {"fault.quiesce", "quiesce ends a wait from another thread, and set goes on", quiesce, NULL},
+    {"fault.unwatched", "with one thread allowed quiesce ends the wait of a device", unwatched,
+     NULL},
     {"fault.small_output", "outputs too small on one rank are INVALID, and SEND may be repeated",
      small_output, NULL},
     {"fault.needs_comm", "dispatch among ranks needs callbacks", needs_comm, NULL},
