@@ -340,6 +340,12 @@ else
     bad "$fake: $(cat "$tmp/out")"
 fi
 
+# Where there is no driver replay says what info says.
+cuda=$build/libsluice_cuda.so
+if [ -f "$cuda" ] && "$sluice" info "$cuda" | grep -q '^cannot run here: no CUDA driver'; then
+    refused "finding a device: no CUDA driver" replay --model deepseek-v3 --plugin "$cuda"
+fi
+
 # A set-uid process takes nothing from its caller: neither the variables nor the name it is called by.
 chmod 755 "$tmp"
 mkdir "$tmp/setuid" "$tmp/other"
