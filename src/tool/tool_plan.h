@@ -17,8 +17,8 @@ struct sl_plan_case {
     int64_t budget;       /* slots written in all; 0: without limit */
     double target;        /* greatest / mean at which LEVEL stops; 0: the best */
     int64_t expert_bytes; /* 0: not counted */
-    /* What LEVEL judges by: SLUICE_BALANCE_*, for COST with what of sluice_costs a window knows, and
-     * forward passes in each window where active experts count. */
+    /* What LEVEL judges by: SLUICE_BALANCE_*; for COST what of sluice_costs a window knows; and
+     * forward passes in each window, where active experts count. */
     int32_t objective, steps;
     int64_t expert_ps, row_ps;
 };
