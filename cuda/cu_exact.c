@@ -102,7 +102,7 @@ static sluice_status compare(const struct sl_dispatch *call)
             p == own ? mine : header_of(head_at(heard + p * lane->said_stride));
     sluice_status status = sl_exchange_compare(context, &mine);
     if (status)
-        slc_mover_part(context, status, call->args->layer);
+        slc_mover_part(context, status, SLUICE_OP_DISPATCH, call->args->layer);
     else
         __atomic_store_n(&lane->told->ended, mine.number, __ATOMIC_RELEASE);
     return status;
