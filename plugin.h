@@ -57,6 +57,12 @@
  *             exchanges in the same order. A replay returns no status: what went wrong in it is in
  *             the fault record (poll of sluice.ranks/1), and the next call of dispatch or combine
  *             says it.
+ *   waits     Calls marked [waits] return, on a device, once it has run what `stream` was given
+ *             before; where they take no stream, the legacy default stream. They cannot be
+ *             captured, nor made while a capture is under way that does not allow it:
+ *             NOT_CAPTURABLE, and the capture may be lost. No other call but open and close waits
+ *             for a device, unless its contract says so, and none waits for a rank but those that
+ *             are collective. On the CPU a call's work is done when it returns.
  *   collective  Calls so marked are made by all living ranks of the context, in the same order and
  *             with the same layer and mode; ranks that differ get MISMATCH, and a rank that does
  *             not come ends every wait with PEER_LOST after the timeout. quiesce of sluice.ranks/1
@@ -631,12 +637,12 @@ typedef struct sluice_api {
 
     /* Sends each token's payload rows once to every rank it visits and lays them out by local slot;
      * inside a slot by source rank, then token. Collective.
-     * COUNT: exchanges counts and waits, on a device also for what its stream was given before, all
-     * within timeout_ns; row_count (on the host), slot_counts and slot_starts are filled in. Not
-     * capturable. SEND: moves the rows of the same ids, num_valid and lane. A rank whose outputs
-     * are too small gets INVALID naming it, and so do all others where the call waits for them (on
-     * a host); who got it repeats SEND. On a device SEND waits for nobody: the others' streams wait
-     * for that rank. Both need USE_EXACT.
+     * COUNT: exchanges counts and [waits], for the ranks and for its stream, all within timeout_ns;
+     * row_count (on the host), slot_counts and slot_starts are filled in. SEND: moves the rows of
+     * the same ids, num_valid and lane. A rank whose outputs are too small gets INVALID naming it,
+     * and so do all others where the call waits for them (on a host); who got it repeats SEND. On a
+     * device SEND waits for nobody: the others' streams wait for that rank. Both need USE_EXACT and
+     * cannot be captured.
      * FIXED (USE_FIXED): one call, nothing on the host; outputs hold needs.fixed_rows rows, of
      * which slot_starts[L] are used (GROUPED), or slot_counts[s] of each slot (STRIDED; the rows
      * behind them are left as they were). What exceeds a capacity is dropped and reported: all
