@@ -3,6 +3,7 @@
 
 #include "../src/backend/bk_call.h"
 #include "../src/backend/bk_cut.h"
+#include "../src/core/mutant.h"
 #include "../src/core/remap.h"
 #include "cu_mover.h"
 #include "kernels/water_job.h"
@@ -107,7 +108,8 @@ static struct slc_water water_of(const struct sl_call *call, const struct slc_jo
                               .plan = own->plan,
                               .finished = own->finished,
                               .dynamic = dynamic(context),
-                              .few = call->rows < SL_WATERFILL_LEAST,
+                              .few = call->rows < SL_WATERFILL_LEAST &&
+                                     !SL_MUTANT(waterfill_moves_few),
                               .width = 1,
                               .rows = SLC_WATER_ROWS};
     water.job.in_ids = call->dispatch_ids.wanted ? job->dispatch_ids : job->recorder_ids;
