@@ -153,7 +153,8 @@ sluice_status slc_water_check(const struct sl_call *call, void *stream)
         return sl_fail(context, SLUICE_UNSUPPORTED,
                        "dispatch_ids and recorder_ids are missing: under WATERFILL_DYNAMIC the "
                        "CUDA backend counts one of them");
-    return slc_of(context)->mover ? slc_mover_ready(context, stream) : SLUICE_OK;
+    bool must = slc_of(context)->mover && !SL_MUTANT(failed_route_counts);
+    return must ? slc_mover_ready(context, stream) : SLUICE_OK;
 }
 
 sluice_status slc_water_run(const struct sl_call *call, const struct slc_job *job, void *stream)
