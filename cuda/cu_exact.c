@@ -3,6 +3,7 @@
  * missing or differs; rows cross by NCCL, in rounds that staging has room for. */
 #include <string.h>
 
+#include "../src/core/mutant.h"
 #include "cu_dispatch.h"
 
 /* -------------------------------------------------------------------------------------- count */
@@ -171,6 +172,9 @@ static sluice_status run_round(const struct sl_dispatch *call, struct round *rou
     sluice_status status = slc_judge(call->context, "packing tokens", error);
     if (status || (status = slc_move_group(call->context, round, message, stream)))
         return status;
+    if (SL_MUTANT(token_sent_twice) &&
+        (status = slc_move_group(call->context, round, message, stream)))
+        return status;
     job.most = from > 0 ? from : 1;
     job.ends = last;
     error =
@@ -212,7 +216,8 @@ static void add(atomic_uint_least64_t *counter, uint64_t amount)
     atomic_fetch_add_explicit(counter, amount, memory_order_relaxed);
 }
 
-static void tally(const struct sl_dispatch *call)
+/* sent: bytes that crossed by NCCL. */
+static void tally(const struct sl_dispatch *call, uint64_t sent)
 {
     const struct slc_lane *lane = slc_lane_of(call);
     uint64_t tokens = 0, others = (uint64_t)call->lane->send.peers - 1;
@@ -220,7 +225,7 @@ static void tally(const struct sl_dispatch *call)
         tokens += p == lane->job.own ? 0 : (uint64_t)lane->tokens_to[p];
     uint64_t frame = others * (2 * sizeof(struct sl_header) + ((uint64_t)lane->job.local + 1) * 4);
     add(&call->context->tally.dispatch_useful, tokens * call->token_bytes);
-    add(&call->context->tally.dispatch_moved, tokens * (uint64_t)lane->job.record + frame);
+    add(&call->context->tally.dispatch_moved, sent + frame);
 }
 
 sluice_status slc_dispatch_send(struct sl_dispatch *call)
@@ -237,9 +242,10 @@ sluice_status slc_dispatch_send(struct sl_dispatch *call)
     job->in_ids = sl_ids_of(&call->ids);
     slc_fill_send(call, job);
     slc_fill_exchange(call->context, job, SL_KIND_SEND, call->args->layer, call->args->lane, 0);
+    uint64_t before = slc_of(call->context)->mover->sent;
     if ((status = move(call)))
         return status;
-    tally(call);
+    tally(call, slc_of(call->context)->mover->sent - before);
     call->lane->state = LANE_SENT;
     return SLUICE_OK;
 }

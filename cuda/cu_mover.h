@@ -56,6 +56,7 @@ struct slc_mover {
     struct slc_lost lost;
     struct slc_short shortage; /* what no call has returned yet; kind 0: none */
     struct slc_moved *moved;   /* on the device */
+    uint64_t sent;             /* bytes that NCCL was given for other ranks */
     int32_t *peer_of;          /* on the device, [ranks] */
     size_t there_bytes;        /* of a lane's `there` */
     size_t pair_bytes, landing_bytes;
