@@ -23,6 +23,12 @@ fi
     combine_backward
 [ $# -gt 0 ] || mapfile -t names < <($make cuda-mutants-list)
 [ $# -eq 0 ] || names=("$@")
+left_out=$(comm -23 <(all_mutants | sort) \
+    <({ $make cuda-mutants-list && list=abi/mutants/not_cuda.txt all_mutants; } | sort))
+if [ -n "$left_out" ]; then
+    echo "neither built for CUDA nor in abi/mutants/not_cuda.txt: ${left_out//$'\n'/ }"
+    failed=$((failed + 1))
+fi
 targets=("${names[@]/#/$BUILD/cuda_mutants/}")
 $make -j2 "${targets[@]/%/.so}" || failed=1
 run_mutants "$BUILD/cuda_mutants" "$logs" "${names[@]}"
