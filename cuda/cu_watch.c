@@ -2,7 +2,6 @@
  * A thread that ends an exchange which a rank does not come to: the host has gone on, and waits for
  * its stream or replays a graph. It sees what kernels tell in pinned memory, and makes a call of
  * the driver only when the time is over. */
-#include <stddef.h>
 #include <time.h>
 
 #include "cu_mover.h"
@@ -34,23 +33,17 @@ static bool over(sluice_context *context, const struct slc_told *told, struct wa
            slc_comm_failed(&slc_of(context)->mover->comm);
 }
 
-/* The head that peer p has put in front of its message, as far as it has come. */
-static bool fetch(const sluice_context *context, const char *at, struct slc_head *head)
+/* Where the head of peer p lands in the exchange that a lane is in. */
+static const char *head_of(const sluice_context *context, const struct slc_lane *lane, int32_t p)
 {
-    const struct slcu_driver *driver = slc_of(context)->gpu.driver;
-    struct slc_watch *watch = &slc_of(context)->mover->watch;
-    const struct timespec moment = {.tv_nsec = 100000};
-    slcu_result error =
-        driver->MemcpyDtoHAsync(watch->head, slc_address(at), sizeof *head, watch->stream);
-    for (int32_t tries = 0; !error && tries < 10000; tries++) {
-        error = driver->StreamQuery(watch->stream);
-        if (error != SLCU_NOT_READY)
-            break;
-        error = SLCU_SUCCESS;
-        (void)nanosleep(&moment, NULL);
+    switch (lane->told->kind) {
+    case SL_KIND_COUNT:
+        return lane->said_in + p * lane->said_stride;
+    case SL_KIND_COMBINE:
+        return lane->in + lane->heads_back[p];
+    default:
+        return lane->in + p * (int64_t)slc_of(context)->mover->pair_bytes;
     }
-    *head = *watch->head;
-    return !error;
 }
 
 /* Who has not come, or has come to something else; -1: nobody can tell. */
@@ -58,14 +51,9 @@ static int32_t culprit(const sluice_context *context, const struct slc_lane *lan
                        sluice_status *status)
 {
     const struct slc_told *told = lane->told;
-    bool combine = told->kind == SL_KIND_COMBINE;
-    if (!combine && told->kind != SL_KIND_FIXED)
-        return -1;
     for (int32_t p = 0; p < context->living_count; p++) {
         struct slc_head head;
-        int64_t at =
-            combine ? lane->heads_back[p] : p * (int64_t)slc_of(context)->mover->pair_bytes;
-        if (p == context->comm.rank || !fetch(context, lane->in + at, &head))
+        if (p == context->comm.rank || !slc_look_at(context, head_of(context, lane, p), &head))
             continue;
         if (head.magic != SLC_HEAD_MAGIC || head.number != told->begun)
             return context->living[p];
@@ -78,19 +66,20 @@ static int32_t culprit(const sluice_context *context, const struct slc_lane *lan
 }
 
 /* index: the lane's; -1: counts that are shared, whose rows all come at once. */
-static void end(sluice_context *context, int32_t index, const struct slc_told *told)
+static void end(sluice_context *context, int32_t index)
 {
+    const struct slc_mover *mover = slc_of(context)->mover;
+    const struct slc_told *told = index < 0 ? mover->share.told : mover->lanes[index].told;
     sluice_status status = SLUICE_PEER_LOST;
     const struct slc_gpu *gpu = &slc_of(context)->gpu;
     int32_t rank = -1, layer = told->layer;
     int32_t op = told->kind == SL_KIND_COMBINE ? SLUICE_OP_COMBINE
                  : told->kind == SL_KIND_REMAP ? SLUICE_OP_REMAP
                                                : SLUICE_OP_DISPATCH;
-    if (slc_gpu_enter(gpu) != SLCU_SUCCESS)
-        return;
-    if (index >= 0)
-        rank = culprit(context, &slc_of(context)->mover->lanes[index], &status);
-    else if (context->living_count == 2)
+    bool entered = slc_gpu_enter(gpu) == SLCU_SUCCESS;
+    if (index >= 0 && entered)
+        rank = culprit(context, &mover->lanes[index], &status);
+    else if (index < 0 && context->living_count == 2)
         rank = context->living[1 - context->comm.rank];
     const sluice_fault fault = {.struct_size = sizeof fault,
                                 .kind = status == SLUICE_MISMATCH ? SLUICE_FAULT_MISMATCH
@@ -102,7 +91,26 @@ static void end(sluice_context *context, int32_t index, const struct slc_told *t
                                 .call = told->begun};
     sl_fault(context, &fault);
     slc_mover_lose(context, status, rank, op, layer);
-    slc_gpu_leave(gpu);
+    if (entered)
+        slc_gpu_leave(gpu);
+}
+
+static bool is_lost(struct slc_mover *mover)
+{
+    pthread_mutex_lock(&mover->told_lock);
+    bool lost = mover->lost.status != SLUICE_OK;
+    pthread_mutex_unlock(&mover->told_lock);
+    return lost;
+}
+
+void slc_watch_end(sluice_context *context, int32_t index)
+{
+    struct slc_mover *mover = slc_of(context)->mover;
+    const struct timespec moment = {.tv_nsec = 100000};
+    if (!atomic_exchange(&mover->ending, true) && !is_lost(mover))
+        end(context, index);
+    while (atomic_load(&mover->ending) && !is_lost(mover)) /* another thread looks */
+        (void)nanosleep(&moment, NULL);
 }
 
 static void *run(void *data)
@@ -118,9 +126,9 @@ static void *run(void *data)
         (void)nanosleep(&moment, NULL);
         for (int32_t i = 0; i < mover->lane_count; i++)
             if (!mover->lanes[i].told->stopped && over(context, mover->lanes[i].told, &waiting[i]))
-                end(context, i, mover->lanes[i].told);
+                slc_watch_end(context, i);
         if (!mover->share.told->stopped && over(context, mover->share.told, &sharing))
-            end(context, -1, mover->share.told);
+            slc_watch_end(context, -1);
     }
     return NULL;
 }
@@ -130,8 +138,6 @@ bool slc_watch_open(sluice_context *context)
     struct slc_watch *watch = &slc_of(context)->mover->watch;
     if (!slc_watched(context))
         return true;
-    if (slc_of(context)->gpu.driver->StreamCreate(&watch->stream, SLCU_STREAM_NON_BLOCKING))
-        return false;
     atomic_store(&watch->stop, false);
     watch->runs = pthread_create(&watch->thread, NULL, run, context) == 0;
     return watch->runs;
@@ -144,8 +150,5 @@ void slc_watch_close(sluice_context *context)
         atomic_store(&watch->stop, true);
         (void)pthread_join(watch->thread, NULL);
     }
-    if (watch->stream)
-        (void)slc_of(context)->gpu.driver->StreamDestroy(watch->stream);
     watch->runs = false;
-    watch->stream = NULL;
 }
