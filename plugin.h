@@ -61,10 +61,10 @@
  *             with the same layer and mode; ranks that differ get MISMATCH, and a rank that does
  *             not come ends every wait with PEER_LOST after the timeout. quiesce of sluice.ranks/1
  *             ends it at once with CANCELLED. On a device the wait is its stream's; what ends it
- *             after the timeout is a thread of the plugin, if sluice_host.threads is 2 or more,
- *             else `quiesce` or `set` alone. A rank whose arguments are INVALID has not come: it
- *             repeats the call corrected, or quiesces. After PEER_LOST, MISMATCH or CANCELLED no
- *             exchange is possible (NOT_READY) until `set` of sluice.ranks/1.
+ *             after the timeout is a thread of the plugin, if sluice_host.threads allows it (so by
+ *             default), else `quiesce` or `set` alone. A rank whose arguments are INVALID has not
+ *             come: it repeats the call corrected, or quiesces. After PEER_LOST, MISMATCH or
+ *             CANCELLED no exchange is possible (NOT_READY) until `set` of sluice.ranks/1.
  *   layout    is that of LP64 platforms.
  *
  * Words: E routed ("logical") experts, Z zero experts, K choices a token, F shared experts that
@@ -180,9 +180,9 @@ typedef struct sluice_host {
     void (*free)(void *user, void *data, size_t bytes, int32_t kind, sluice_device device);
     /* Nanoseconds of a clock that never goes back. NULL: CLOCK_MONOTONIC. */
     int64_t (*clock)(void *user);
-    /* How many threads one call may use, the caller's included, 1 ... 64. 0: as 1, and the plugin
-     * starts no thread. Results do not depend on it. A device of several ranks: 2 or more lets one
-     * thread of the plugin end the exchanges that a lost rank leaves waiting. */
+    /* How many threads one call may use, the caller's included, 1 ... 64. 0: as 1. Results do not
+     * depend on it. On a device where ranks exchange the plugin starts one thread, which ends the
+     * exchanges that a lost rank leaves waiting and does nothing else; 1: it does not. */
     int32_t threads;
     int32_t reserved;
 } sluice_host;

@@ -17,10 +17,16 @@ static size_t scratch_bytes(const sluice_context *context, const struct sl_layer
     return (size_t)bytes;
 }
 
-size_t slc_balance_row(const sluice_context *context, const struct sl_layer *layer)
+size_t slc_balance_least(const sluice_context *context, const struct sl_layer *layer)
 {
     size_t entries = (size_t)sl_balance_entries(context, layer);
     return sizeof(struct slc_head) + (entries + 4) / 4 * 4 * sizeof(int32_t);
+}
+
+size_t slc_balance_row(const sluice_context *context, const struct sl_layer *layer)
+{
+    size_t shared = slc_of(context)->share_row;
+    return shared ? shared : slc_balance_least(context, layer);
 }
 
 /* What is zero before the first call. */

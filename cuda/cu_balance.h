@@ -24,8 +24,9 @@ struct slc_layer_balance {
     void *scratch; /* NULL: the solver has room in shared memory */
 };
 
-/* Bytes of the NOW rows. */
+/* Bytes of the NOW rows; and of what is in them. */
 size_t slc_balance_row(const sluice_context *context, const struct sl_layer *layer);
+size_t slc_balance_least(const sluice_context *context, const struct sl_layer *layer);
 
 /* context->balance on the device; NULL: no policy is balanced. */
 struct slc_balance_state {

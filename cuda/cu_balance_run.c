@@ -141,7 +141,7 @@ static sluice_status run(sluice_context *context, struct slc_balance_pass *pass,
 {
     sluice_status status = slc_judge(context, "counting choices", count(context, pass, stream));
     if (!status)
-        status = slc_share_gather(context, &pass->meet, stream);
+        status = slc_share_trade(context, &pass->meet, stream);
     if (status)
         return status;
     slcu_result error = solve(context, pass, stream);
@@ -212,7 +212,7 @@ static sluice_status check_call(const struct sl_call *call, int32_t layer, bool 
                        "%lld rows: under a balanced policy a call has at most %d",
                        (long long)call->rows, INT32_MAX / SL_MAX_K);
     bool now = call->context->balance->layers[layer].config.mode == SLUICE_BALANCE_NOW;
-    return now && slc_of(call->context)->mover ? slc_mover_ready(call->context, stream) : SLUICE_OK;
+    return now ? slc_share_ready(call->context, stream) : SLUICE_OK;
 }
 
 sluice_status slc_balance_run(const struct sl_call *call, struct slc_job *job, bool route,

@@ -102,7 +102,7 @@ static sluice_status compare(const struct sl_dispatch *call)
             p == own ? mine : header_of(head_at(heard + p * lane->said_stride));
     sluice_status status = sl_exchange_compare(context, &mine);
     if (status)
-        slc_mover_part(context, status, call->args->layer);
+        slc_mover_part(context, status, SLUICE_OP_DISPATCH, call->args->layer);
     else
         __atomic_store_n(&lane->told->ended, mine.number, __ATOMIC_RELEASE);
     return status;
@@ -289,10 +289,10 @@ sluice_status slc_dispatch_send(struct sl_dispatch *call)
     slc_fill_send(call, job);
     slc_fill_exchange(call->context, job, SL_KIND_SEND, call->args->layer, call->args->lane,
                       sl_dispatch_form(call));
-    uint64_t before = slc_of(call->context)->mover->sent;
+    uint64_t before = slc_of(call->context)->mover->comm.sent;
     if ((status = move(call)))
         return status;
-    tally(call, slc_of(call->context)->mover->sent - before);
+    tally(call, slc_of(call->context)->mover->comm.sent - before);
     call->lane->state = LANE_SENT;
     return SLUICE_OK;
 }

@@ -78,7 +78,7 @@ void slc_fill_exchange(const sluice_context *context, struct slc_move *job, int3
 static sluice_status lost(sluice_context *context, sluice_status status, const char *what,
                           const char *why)
 {
-    slc_mover_part(context, status, -1);
+    slc_mover_part(context, status, SLUICE_OP_DISPATCH, -1);
     return sl_fail(context, status, "%s: %s", what, why);
 }
 
@@ -95,10 +95,9 @@ static slnc_result post(struct slc_comm *comm, int32_t peer, const struct slc_me
     return result;
 }
 
-static slnc_result post_all(sluice_context *context, const void *call, slc_message_fn *message,
-                            void *stream)
+static slnc_result post_all(const sluice_context *context, struct slc_comm *comm, const void *call,
+                            slc_message_fn *message, void *stream)
 {
-    struct slc_comm *comm = &slc_of(context)->mover->comm;
     slnc_result result = comm->nccl.GroupStart();
     if (result != SLNC_SUCCESS)
         return result;
@@ -108,16 +107,30 @@ static slnc_result post_all(sluice_context *context, const void *call, slc_messa
         if (p == context->comm.rank || (result != SLNC_SUCCESS && result != SLNC_IN_PROGRESS))
             continue;
         result = post(comm, p, &one, stream);
-        slc_of(context)->mover->sent += (uint64_t)one.send_bytes;
+        comm->sent += (uint64_t)one.send_bytes;
     }
     slnc_result ended = comm->nccl.GroupEnd();
     return result == SLNC_SUCCESS || result == SLNC_IN_PROGRESS ? ended : result;
+}
+
+slnc_result slc_move_post(const sluice_context *context, struct slc_comm *comm, const void *call,
+                          slc_message_fn *message, void *stream, const char **why)
+{
+    slnc_result result = post_all(context, comm, call, message, stream);
+    result = slc_comm_settle(comm, result, context->timeout_ns);
+    *why = result == SLNC_SUCCESS       ? NULL
+           : result == SLNC_IN_PROGRESS ? "not all ranks came in time"
+           : comm->comm                 ? slc_nccl_error(&comm->nccl, comm->comm, result)
+                                        : "its communicator was aborted";
+    slc_comm_rest(comm);
+    return result;
 }
 
 sluice_status slc_move_group(sluice_context *context, const void *call, slc_message_fn *message,
                              void *stream)
 {
     struct slc_comm *comm = &slc_of(context)->mover->comm;
+    const char *why;
     if (context->living_count == 1)
         return SLUICE_OK;
     if (!slc_comm_use(comm)) {
@@ -125,13 +138,7 @@ sluice_status slc_move_group(sluice_context *context, const void *call, slc_mess
         return status ? status
                       : lost(context, SLUICE_NOT_READY, "the exchange", "there is no communicator");
     }
-    slnc_result result = post_all(context, call, message, stream);
-    result = slc_comm_settle(comm, result, context->timeout_ns);
-    const char *why = result == SLNC_SUCCESS       ? NULL
-                      : result == SLNC_IN_PROGRESS ? "not all ranks came in time"
-                      : comm->comm                 ? slc_nccl_error(&comm->nccl, comm->comm, result)
-                                                   : "its communicator was aborted";
-    slc_comm_rest(comm);
+    slnc_result result = slc_move_post(context, comm, call, message, stream, &why);
     bool peer = result == SLNC_IN_PROGRESS || result == SLNC_REMOTE_ERROR;
     return why ? lost(context, peer ? SLUICE_PEER_LOST : SLUICE_DEVICE, "ncclGroupEnd", why)
                : SLUICE_OK;
@@ -163,9 +170,6 @@ static slcu_result watch_stream(sluice_context *context, const struct slc_lane *
 sluice_status slc_move_wait(sluice_context *context, int32_t lane_index, void *stream)
 {
     const struct slc_lane *lane = &slc_of(context)->mover->lanes[lane_index];
-    if (context->living_count == 1)
-        return slc_judge(context, "waiting for the stream",
-                         slc_of(context)->gpu.driver->StreamSynchronize(stream));
     slcu_result error = watch_stream(context, lane, stream);
     if (error && error != SLCU_NOT_READY)
         return slc_judge(context, "waiting for the stream", error);
@@ -174,8 +178,8 @@ sluice_status slc_move_wait(sluice_context *context, int32_t lane_index, void *s
     if (!stopped(lane) && __atomic_load_n(&lane->told->begun, __ATOMIC_ACQUIRE) <=
                               __atomic_load_n(&lane->told->ended, __ATOMIC_ACQUIRE))
         return lost(context, SLUICE_PEER_LOST, "waiting for the stream",
-                    "what was enqueued before did not end in time");
+                    "what was enqueued before has not ended");
     if (!stopped(lane))
-        slc_watch_end(context, lane_index);
+        slc_watch_end(context, lane_index, slc_comm_failed(&slc_of(context)->mover->comm));
     return slc_mover_usable(context);
 }

@@ -136,11 +136,14 @@ for words in "" "all deepseek-v3 qwen3"; do
     add "$(tail -n 1 <<<"$out")"
 done
 
-# Rows that move between ranks: beside the CPU backend.
-out=$(timeout $((300 * patience)) "$build/cuda_moves" "$build/libsluice_cpu.so" "$lib" \
-    "${SCENES:-60}" 2>&1)
-grep -E '^(not ok|standin)' <<<"$out"
-add "$(tail -n 1 <<<"$out")"
+# Rows that move between ranks: beside the CPU backend; among 16 ranks too.
+for scenes in "${SCENES:-60}" "3 1 16"; do
+    # shellcheck disable=SC2086  # words
+    out=$(STANDIN_DEVICES=16 timeout $((300 * patience)) "$build/cuda_moves" \
+        "$build/libsluice_cpu.so" "$lib" $scenes 2>&1)
+    grep -E '^(not ok|standin)' <<<"$out"
+    add "$(tail -n 1 <<<"$out")"
+done
 if [ -s "$STANDIN_LOG" ]; then
     bad "the stand-in reports: $(head -n 3 "$STANDIN_LOG")"
 else

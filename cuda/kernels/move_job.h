@@ -95,6 +95,8 @@ struct slc_told {
     int32_t fault_op, fault_layer;
     int64_t fault_number;
     struct slc_short shortage; /* of a MISMATCH the rank alone */
+    const char *rows;          /* of counts that are shared: where heads come, on the device, */
+    int64_t stride;            /* that far apart */
 };
 
 /* Counts of fixed dispatches and their combines, on the device. */
