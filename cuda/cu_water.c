@@ -3,6 +3,7 @@
 
 #include "../src/backend/bk_call.h"
 #include "../src/backend/bk_cut.h"
+#include "../src/core/mutant.h"
 #include "../src/core/remap.h"
 #include "cu_mover.h"
 #include "kernels/water_job.h"
@@ -113,7 +114,8 @@ static struct slc_water water_of(const struct sl_call *call, const struct slc_jo
                               .plan = own->plan,
                               .finished = own->finished,
                               .dynamic = dynamic(context),
-                              .few = call->rows < SL_WATERFILL_LEAST,
+                              .few = call->rows < SL_WATERFILL_LEAST &&
+                                     !SL_MUTANT(waterfill_moves_few),
                               .width = 1,
                               .rows = SLC_WATER_ROWS};
     water.job.in_ids = call->dispatch_ids.wanted ? job->dispatch_ids : job->recorder_ids;
@@ -157,7 +159,7 @@ sluice_status slc_water_check(const struct sl_call *call, void *stream)
         return sl_fail(context, SLUICE_UNSUPPORTED,
                        "dispatch_ids and recorder_ids are missing: under WATERFILL_DYNAMIC the "
                        "CUDA backend counts one of them");
-    return slc_share_ready(context, stream);
+    return SL_MUTANT(failed_route_counts) ? SLUICE_OK : slc_share_ready(context, stream);
 }
 
 sluice_status slc_water_run(const struct sl_call *call, const struct slc_job *job, void *stream)
