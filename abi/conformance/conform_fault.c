@@ -120,8 +120,8 @@ static void other_remap(const void *what)
     cf_run_ranks(3, other_remap_rank, what);
 }
 
-/* Rank 1 combines where the others dispatch anew. On a device their messages have other lengths, and
- * may not arrive at all. */
+/* Rank 1 combines where the others dispatch anew. On a device their messages have other lengths,
+ * and may not arrive at all. */
 static void other_call_rank(int32_t rank, int32_t size, const sluice_comm *comm, const void *what)
 {
     (void)what, (void)size;

@@ -72,8 +72,8 @@ struct slc_found {
 
 enum { SLC_HEAD_MAGIC = 0x534C4431 }; /* "SLD1" */
 
-/* In front of every message; all up to `form` is compared, by kernels, or (COUNT) by the host, which
- * also compares the epoch. */
+/* In front of every message; all up to `form` is compared, by kernels, or (COUNT) by the host,
+ * which also compares the epoch. */
 struct slc_head {
     uint32_t magic;
     int32_t kind, layer, lane;
