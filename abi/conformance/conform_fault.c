@@ -21,11 +21,7 @@ static void mismatch_rank(int32_t rank, int32_t size, const sluice_comm *comm, c
     station->trip.layer = station->trip.lane = 0;
     status = mv_dispatch(&station->trip);
     CHECK(status != SLUICE_OK, "a context dispatched after a mismatch, before ranks were set");
-    cf_meet();
-    st_set_all(station, comm, 1);
-    cf_meet();
-    st_whole_trip(station);
-    cf_api->close(station->context);
+    st_go_on(station, comm);
 }
 
 static void mismatch(const void *what)
@@ -75,11 +71,7 @@ static void payload_rank(int32_t rank, int32_t size, const sluice_comm *comm, co
     EXPECT_OK(station->context, mv_count(&station->trip));
     EXPECT(station->context, st_send_told(station), SLUICE_MISMATCH, "rank");
     station->trip.payloads[0] = own;
-    cf_meet();
-    st_set_all(station, comm, 1);
-    cf_meet();
-    st_whole_trip(station);
-    cf_api->close(station->context);
+    st_go_on(station, comm);
 }
 
 static void other_payload(const void *what)

@@ -51,11 +51,7 @@ static void lost_combine_rank(int32_t rank, int32_t size, const sluice_comm *com
         CHECK_EQ(fault.op, SLUICE_OP_COMBINE, "operation of the fault");
         CHECK_EQ(fault.rank, 2, "rank of the fault");
     }
-    cf_meet();
-    st_set_all(station, comm, 1);
-    cf_meet();
-    st_whole_trip(station);
-    cf_api->close(station->context);
+    st_go_on(station, comm);
 }
 
 static void lost_in_combine(const void *what)
@@ -76,11 +72,7 @@ static void lost_send_rank(int32_t rank, int32_t size, const sluice_comm *comm, 
         CHECK_EQ(fault.op, SLUICE_OP_DISPATCH, "operation of the fault");
         CHECK_EQ(fault.rank, 1, "rank of the fault");
     }
-    cf_meet();
-    st_set_all(station, comm, 1);
-    cf_meet();
-    st_whole_trip(station);
-    cf_api->close(station->context);
+    st_go_on(station, comm);
 }
 
 static void lost_in_send(const void *what)
@@ -103,11 +95,7 @@ static void lost_fixed_rank(int32_t rank, int32_t size, const sluice_comm *comm,
         double took = st_seconds() - begin;
         CHECK(took > 0.9 && took < 10, "it was noticed after %.2f s of 1", took);
     }
-    cf_meet();
-    st_set_all(station, comm, 1);
-    cf_meet();
-    st_whole_trip(station);
-    cf_api->close(station->context);
+    st_go_on(station, comm);
 }
 
 static void lost_in_fixed(const void *what)
@@ -250,11 +238,7 @@ static void quiesce_rank(int32_t rank, int32_t size, const sluice_comm *comm, co
         CHECK(st_seconds() - begin < 8, "quiesce did not end the wait");
         pthread_join(thread, NULL);
     }
-    cf_meet();
-    st_set_all(station, comm, 1);
-    cf_meet();
-    st_whole_trip(station);
-    cf_api->close(station->context);
+    st_go_on(station, comm);
 }
 
 /* One thread allowed: a device's wait has nothing that ends it but quiesce. */

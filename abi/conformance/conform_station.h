@@ -29,8 +29,8 @@ sluice_status st_dispatch_told(struct station *station);
 sluice_status st_send_told(struct station *station);
 sluice_status st_combine_told(struct station *station);
 
-/* The verdict that everybody lives, after a fault. */
-void st_set_all(struct station *station, const sluice_comm *comm, int64_t generation);
+/* After a fault: all meet, the verdict is that everybody lives, a whole trip, and the end. */
+void st_go_on(struct station *station, const sluice_comm *comm);
 
 double st_seconds(void);
 
