@@ -34,7 +34,9 @@
  *   errors    A call returns SLUICE_OK or a status; the text is last_error's and names the
  *             argument, what it was and what it should be. Arguments are checked before anything
  *             else: a call that fails has changed nothing but, at most, the contents of its
- *             outputs. A collective call that fails later says so in its contract.
+ *             outputs. A collective call that fails later says so in its contract. (OVERFLOW of a
+ *             fixed dispatch is no failure but a result: the call that returns it has done its
+ *             work, and is not repeated.)
  *             Every call may also answer NOT_READY (a child after fork), FENCED, or UNSUPPORTED
  *             (bytes it does not know); contracts do not repeat these. Outputs must not overlap
  *             inputs.
@@ -54,9 +56,7 @@
  *             graph are pointers, shapes and what was on the host (num_valid, step, row_base: give
  *             them on the device); tables of placements and of living ranks, counters and an absent
  *             `step` are the device's and read in each replay. All ranks replay graphs that hold
- *             exchanges in the same order. A replay returns no status: what went wrong in it is in
- *             the fault record (poll of sluice.ranks/1), and the next call of dispatch or combine
- *             says it.
+ *             exchanges in the same order. A replay returns no status: see collective.
  *   waits     Calls marked [waits] return, on a device, once it has run what `stream` was given
  *             before; where they take no stream, the legacy default stream. They cannot be
  *             captured, nor made while a capture is under way that does not allow it:
@@ -66,9 +66,12 @@
  *   collective  Calls so marked are made by all living ranks of the context, in the same order and
  *             with the same layer and mode; ranks that differ get MISMATCH, and a rank that does
  *             not come ends every wait with PEER_LOST after the timeout. quiesce of sluice.ranks/1
- *             ends it at once with CANCELLED. On a device the wait is its stream's; what ends it
- *             after the timeout is a thread of the plugin, if sluice_host.threads allows it (so by
- *             default), else `quiesce` or `set` alone. A rank whose arguments are INVALID has not
+ *             ends it at once with CANCELLED. On a device the wait is its stream's (but COUNT's),
+ *             and a call has returned OK before: what went wrong, also in a replay, is in the fault
+ *             record at once (poll of sluice.ranks/1), the next call that exchanges returns it, and
+ *             outputs of exchanges since are void. What ends such a wait after the timeout is a
+ *             thread of the plugin, if sluice_host.threads allows it (so by default), else
+ *             `quiesce` or `set` alone. A rank whose arguments are INVALID has not
  *             come: it repeats the call corrected, or quiesces. After PEER_LOST, MISMATCH or
  *             CANCELLED no exchange is possible (NOT_READY) until `set` of sluice.ranks/1.
  *   layout    is that of LP64 platforms.
@@ -186,9 +189,10 @@ typedef struct sluice_host {
     void (*free)(void *user, void *data, size_t bytes, int32_t kind, sluice_device device);
     /* Nanoseconds of a clock that never goes back. NULL: CLOCK_MONOTONIC. */
     int64_t (*clock)(void *user);
-    /* How many threads one call may use, the caller's included, 1 ... 64. 0: as 1. Results do not
-     * depend on it. On a device where ranks exchange the plugin starts one thread, which ends the
-     * exchanges that a lost rank leaves waiting and does nothing else; 1: it does not. */
+    /* How many threads one call may use, the caller's included, 1 ... 64; results do not depend on
+     * it. 0, the default: the caller's alone. On a device where ranks exchange the plugin starts
+     * one thread beside, which ends the exchanges that a lost rank leaves waiting and does nothing
+     * else; with 1 it starts none. */
     int32_t threads;
     int32_t reserved;
 } sluice_host;
@@ -201,8 +205,9 @@ SLUICE_ASSERT_ENDS_WITH(sluice_host, reserved);
  * need all_gather and all_to_all, SUMMED_LOAD isend, irecv, poll, cancel and resume too. Elsewhere,
  * without cancel quiesce cannot end a wait, and without resume `set` needs a new comm. For ranks as
  * threads or over MPI, comm_threads.h and comm_mpi.h of src/comm fill this in. Buffers are host
- * memory, on a device too: there `open`, `set` and windows of load use them, while counts and rows
- * go by the device's own communicator. One comm serves one context, and must outlive it or the
+ * memory, on a device too: there `open`, windows of load and the first exchange after a `set` (it
+ * makes the device's communicator anew) use them, while counts and rows go by the device's own
+ * communicator. One comm serves one context, and must outlive it or the
  * `set` of sluice.ranks/1 that replaces it.
  *
  * Callbacks return SLUICE_OK, PEER_LOST, CANCELLED or MISMATCH (a message of an unexpected length);
@@ -363,10 +368,13 @@ typedef struct sluice_transport {
     int64_t combine_row_bytes;
     /* Capacities of fixed dispatch. Defaults (0) overflow only where a token has a slot twice. */
     int64_t capacity_pair; /* tokens from one rank to another; default fixed_tokens */
-    int64_t capacity_rows; /* rows a rank gets in all, padding included */
+    /* Rows a rank gets in all, padding included; default W * fixed_tokens * min(C, L), C the most
+     * columns of a layer's dispatch_ids, and row_align - 1 for each slot. */
+    int64_t capacity_rows;
     int64_t capacity_slot; /* STRIDED: rows of one slot = the stride; default W * fixed_tokens */
-    int64_t capacity_back; /* rows from one rank back to another, order EXACT */
-    int32_t max_payloads;  /* default 1, at most 8 */
+    /* Rows from one rank back to another, order EXACT; default capacity_pair * min(C, L). */
+    int64_t capacity_back;
+    int32_t max_payloads; /* default 1, at most 8 */
     int32_t lanes; /* dispatches in flight at once (two micro-batches: 2); default 1, at most 8 */
     /* GROUPED: slots one after the other, each starting at a multiple of row_align (default 1;
      * padding rows are zero). STRIDED: slot s starts at s * capacity_slot; fixed dispatch only. */

@@ -35,6 +35,7 @@ END
 #include <dlfcn.h>
 #include <stdio.h>
 #include "abi/ext/balance.h"
+#include "abi/ext/load.h"
 #include "src/comm/comm_threads.h"
 
 static sluice_tensor tensor(void *data, uint8_t code, int32_t dimensions, int64_t *shape)

@@ -52,7 +52,8 @@ typedef struct sluice_ranks_api {
     /* Takes the verdict: masks the dead in every table, takes the communicator, ends the state left
      * by PEER_LOST, MISMATCH and quiesce, raises the communicator generation: graphs that hold an
      * exchange must have been destroyed and are captured again; others stay valid. Not collective
-     * by itself, but every living rank calls it with the same arguments before the next exchange.
+     * by itself, but every living rank calls it with the same generation and mask before the next
+     * exchange. comm->native may be NULL then: communicators are made by the callbacks.
      * On a device it ends the exchanges that still wait there, then [waits], and refuses a capture
      * without harm to it; outputs of exchanges since the loss are void. The next exchange makes the
      * communicator anew, and so may not be captured (NOT_CAPTURABLE): make one eagerly, then

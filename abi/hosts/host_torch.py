@@ -8,7 +8,7 @@ Comm is what to copy: the callbacks of sluice_comm over a gloo group of torch.di
 the plugin is CUDA's, torch's own ncclComm_t beside them. The rest shows it at work: each rank
 routes its tokens, sends them to their experts, multiplies, gets the sums back, and compares them
 with all experts on one rank. Host memory alone crosses the callbacks, so gloo serves on GPUs too,
-where they are called at open and little else: counts and rows go by NCCL.
+where they are called at open and in the first exchange after ranks were set: all else goes by NCCL.
 The branch for CUDA is as torch documents it and has not run yet, for want of a GPU.
 """
 import ctypes as c
