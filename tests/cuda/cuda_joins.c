@@ -143,6 +143,7 @@ static void *begin(void *data)
     struct rank *rank = data;
     sluice_comm comm;
     sluice_comm_threads_get(rank->world->all, rank->r.rank, &comm);
+    rank->r.plain = true; /* a balance that is configured has waited */
     sluice_status status = tk_open(&rank->r, &comm, 0, 20000000000);
     if (status)
         wrong(rank, "opening", status);

@@ -21,6 +21,7 @@ extern const sluice_ranks_api *tk_ranks;
 struct tk_rank {
     int32_t rank;
     bool fixed; /* else exact */
+    bool plain; /* remap shares nothing */
     sluice_device device;
     sluice_context *context;
     void *stream;
