@@ -11,6 +11,8 @@ enum { MOST_PAUSE_NS = 5000000, LEAST_PAUSE_NS = 200000 };
 /* An exchange that has begun and not ended, and since when it has been seen so. */
 struct waiting {
     int64_t number, since;
+    bool failed; /* what runs on the communicator has */
+    bool late;   /* its time is over */
 };
 
 /* Not the host's clock: its callbacks are for the threads that call. */
@@ -21,18 +23,19 @@ static int64_t now(void)
     return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
 }
 
-/* Is it over? *early: before its time, as what runs on the communicator has failed. */
+/* Is it to be ended? */
 static bool over(sluice_context *context, struct slc_comm *comm, const struct slc_told *told,
-                 struct waiting *waiting, bool *early)
+                 struct waiting *waiting)
 {
     int64_t begun = __atomic_load_n(&told->begun, __ATOMIC_ACQUIRE);
     int64_t ended = __atomic_load_n(&told->ended, __ATOMIC_ACQUIRE);
     if (told->stopped || begun <= ended || begun != waiting->number) {
-        *waiting = (struct waiting){begun, now()};
+        *waiting = (struct waiting){.number = begun, .since = now()};
         return false;
     }
-    *early = now() - waiting->since <= context->timeout_ns;
-    return !*early || slc_comm_failed(comm);
+    waiting->failed = waiting->failed || slc_comm_failed(comm);
+    waiting->late = now() - waiting->since > context->timeout_ns;
+    return waiting->failed || waiting->late;
 }
 
 /* Where the heads of an exchange come to: that of peer p at first + p * stride, or at[p]. */
@@ -55,32 +58,38 @@ static struct heads heads_of(const sluice_context *context, int32_t index,
                           NULL};
 }
 
-/* Who has not come, or has come to something else; -1: nobody can tell. Before its time those who
- * are slow have not come either: then it must be one alone. */
+/* Who has not come, or has come to something else; -1: nobody can tell. *missing: how many have
+ * not come. */
 static int32_t culprit(const sluice_context *context, const struct heads *heads,
-                       const struct slc_told *told, bool early, sluice_status *status)
+                       const struct slc_told *told, int32_t *missing, sluice_status *status)
 {
-    int32_t missing = 0, found = -1;
+    int32_t found = slc_only_peer(context);
+    *missing = 0;
     for (int32_t p = 0; heads->first && p < context->living_count; p++) {
         struct slc_head head;
         int64_t at = heads->at ? heads->at[p] : p * heads->stride;
         if (p == context->comm.rank || !slc_look_at(context, heads->first + at, &head))
             continue;
         if (head.magic != SLC_HEAD_MAGIC || head.number != told->begun) {
-            if (missing++ == 0)
+            if ((*missing)++ == 0)
                 found = context->living[p];
         } else if (head.kind != told->kind || head.layer != told->layer) {
             *status = SLUICE_MISMATCH;
+            *missing = 0;
             return context->living[p];
         }
     }
-    return missing == 0 || (early && missing > 1) ? slc_only_peer(context) : found;
+    return found;
 }
 
-/* index: the lane's; -1: counts that are shared. */
-static void end(sluice_context *context, int32_t index, const struct slc_told *told, bool early)
+/* index: the lane's; -1: counts that are shared. Where the communicator has failed, ranks that are
+ * only slow are waited for, so that the lost one has a name; what they sent may not come any more,
+ * so that of several that are missing none is blamed. */
+static void end(sluice_context *context, int32_t index, const struct slc_told *told,
+                const struct waiting *waiting)
 {
     sluice_status status = SLUICE_PEER_LOST;
+    int32_t missing;
     const struct slc_gpu *gpu = &slc_of(context)->gpu;
     const struct heads heads = heads_of(context, index, told);
     int32_t op = told->kind == SL_KIND_COMBINE ? SLUICE_OP_COMBINE
@@ -88,7 +97,13 @@ static void end(sluice_context *context, int32_t index, const struct slc_told *t
                                                : SLUICE_OP_DISPATCH;
     if (slc_gpu_enter(gpu) != SLCU_SUCCESS)
         return;
-    int32_t rank = culprit(context, &heads, told, early, &status), layer = told->layer;
+    int32_t rank = culprit(context, &heads, told, &missing, &status), layer = told->layer;
+    if (missing > 1 && !waiting->late) {
+        slc_gpu_leave(gpu);
+        return;
+    }
+    if (missing > 1 && waiting->failed)
+        rank = -1;
     const sluice_fault fault = {.struct_size = sizeof fault,
                                 .kind = status == SLUICE_MISMATCH ? SLUICE_FAULT_MISMATCH
                                                                   : SLUICE_FAULT_PEER,
@@ -107,18 +122,17 @@ static void *run(void *data)
     sluice_context *context = data;
     struct slc_mover *mover = slc_of(context)->mover;
     struct slc_watch *watch = &mover->watch;
-    struct waiting waiting[SL_MOST_LANES] = {{0, 0}}, sharing = {0, 0};
+    struct waiting waiting[SL_MOST_LANES] = {{.number = 0}}, sharing = {.number = 0};
     int64_t pause = context->timeout_ns / 64;
     pause = pause > MOST_PAUSE_NS ? MOST_PAUSE_NS : pause < LEAST_PAUSE_NS ? LEAST_PAUSE_NS : pause;
     const struct timespec moment = {.tv_nsec = pause};
     while (!atomic_load(&watch->stop)) {
         (void)nanosleep(&moment, NULL);
-        bool early;
         for (int32_t i = 0; i < mover->lane_count; i++)
-            if (over(context, &mover->comm, mover->lanes[i].told, &waiting[i], &early))
-                end(context, i, mover->lanes[i].told, early);
-        if (over(context, &mover->share.comm, mover->share.told, &sharing, &early))
-            end(context, -1, mover->share.told, early);
+            if (over(context, &mover->comm, mover->lanes[i].told, &waiting[i]))
+                end(context, i, mover->lanes[i].told, &waiting[i]);
+        if (over(context, &mover->share.comm, mover->share.told, &sharing))
+            end(context, -1, mover->share.told, &sharing);
     }
     return NULL;
 }

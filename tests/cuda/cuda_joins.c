@@ -79,7 +79,7 @@ static void lose(struct rank *rank)
         wrong(rank, "with a lost rank", status);
     if (tk_ranks->poll(rank->r.context, &fault) || fault.rank != BACK)
         wrong(rank, "another rank is named than the lost one", status);
-    if (tk_seconds() - since > LONGEST)
+    if (tk_seconds() - since > LONGEST * tk_patience())
         wrong(rank, "a lost rank is noticed too late", status);
 }
 
