@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * dispatch with fixed capacities: nothing is known on the host, so every message has the size of
  * its capacity, and what a capacity cannot hold is told by the kernels. */
-#include "../src/core/sl_hash.h"
 #include "cu_dispatch.h"
 
 static void fill_capacities(const struct sl_dispatch *call, struct slc_move *job)
@@ -22,14 +21,6 @@ static void fill_capacities(const struct sl_dispatch *call, struct slc_move *job
                                                                      : SLC_LIMIT_ANY;
 }
 
-static uint64_t form_of(const struct sl_dispatch *call)
-{
-    uint64_t hash = sl_mix(SL_MIX, &call->columns, sizeof call->columns);
-    for (int32_t k = 0; k < call->args->payload_count; k++)
-        hash = sl_mix(hash, &call->payloads[k].columns, sizeof call->payloads[k].columns);
-    return hash;
-}
-
 static void fill(const struct sl_dispatch *call, struct slc_move *job)
 {
     const struct slc_mover *mover = slc_of(call->context)->mover;
@@ -38,7 +29,7 @@ static void fill(const struct sl_dispatch *call, struct slc_move *job)
     fill_capacities(call, job);
     slc_fill_send(call, job);
     slc_fill_exchange(call->context, job, SL_KIND_FIXED, call->args->layer, call->args->lane,
-                      form_of(call));
+                      sl_dispatch_form(call));
     job->token_bytes = (int32_t)call->token_bytes;
     job->out = lane->out;
     job->in = lane->in;

@@ -4,6 +4,8 @@
 
 #include "cu_mover.h"
 
+static const int64_t SPIN_NS = 100000;
+
 static int32_t shared_bytes(enum slc_kernel kernel, const struct slc_move *job, int32_t warps)
 {
     switch (kernel) {
@@ -76,10 +78,7 @@ void slc_fill_exchange(const sluice_context *context, struct slc_move *job, int3
 static sluice_status lost(sluice_context *context, sluice_status status, const char *what,
                           const char *why)
 {
-    slc_mover_lose(context, status, slc_only_peer(context), SLUICE_OP_DISPATCH, -1);
-    slc_of(context)->mover->lost.said = true;
-    for (int32_t channel = 0; channel < 4; channel++)
-        context->exchange->broken[channel] = status;
+    slc_mover_part(context, status, SLUICE_OP_DISPATCH, -1);
     return sl_fail(context, status, "%s: %s", what, why);
 }
 
@@ -143,20 +142,69 @@ sluice_status slc_move_group(sluice_context *context, const void *call, slc_mess
                : SLUICE_OK;
 }
 
-sluice_status slc_move_wait(sluice_context *context, void *stream)
+static bool stopped(const struct slc_lane *lane)
 {
+    return __atomic_load_n(&lane->told->stopped, __ATOMIC_ACQUIRE) != 0;
+}
+
+static bool under_way(const struct slc_told *told)
+{
+    return __atomic_load_n(&told->begun, __ATOMIC_ACQUIRE) >
+           __atomic_load_n(&told->ended, __ATOMIC_ACQUIRE);
+}
+
+enum { NOTHING = -2 };
+
+/* Whose exchange has begun and not ended: the lane's, else what it may wait behind: counts that are
+ * shared (-1), or another lane's; else NOTHING. */
+static int32_t waits_for(const struct slc_mover *mover, int32_t lane)
+{
+    if (under_way(mover->lanes[lane].told))
+        return lane;
+    if (under_way(mover->share.told))
+        return -1;
+    for (int32_t i = 0; i < mover->lane_count; i++)
+        if (under_way(mover->lanes[i].told))
+            return i;
+    return NOTHING;
+}
+
+/* Until the stream is done, the exchange was ended, or the time is over; a short wait does not
+ * sleep. */
+static slcu_result watch_stream(sluice_context *context, int32_t lane_index, void *stream)
+{
+    struct slc_mover *mover = slc_of(context)->mover;
+    const struct slc_lane *lane = &mover->lanes[lane_index];
     const struct slcu_driver *driver = slc_of(context)->gpu.driver;
-    if (context->living_count == 1)
-        return slc_judge(context, "waiting for the stream", driver->StreamSynchronize(stream));
     const struct timespec moment = {.tv_nsec = 5000};
-    int64_t since = sl_now(context);
+    int64_t since = sl_now(context), waited = 0;
     slcu_result error = driver->StreamQuery(stream);
-    while (error == SLCU_NOT_READY && sl_now(context) - since <= context->timeout_ns) {
-        (void)nanosleep(&moment, NULL);
+    while (error == SLCU_NOT_READY && !stopped(lane) && waited <= context->timeout_ns) {
+        int32_t index = waits_for(mover, lane_index);
+        if (index != NOTHING && slc_comm_failed(index == -1 ? &mover->share.comm : &mover->comm) &&
+            slc_watch_end(context, index, false))
+            break;
+        if (waited > SPIN_NS)
+            (void)nanosleep(&moment, NULL);
         error = driver->StreamQuery(stream);
+        waited = sl_now(context) - since;
     }
-    if (error == SLCU_NOT_READY)
+    return error;
+}
+
+sluice_status slc_move_wait(sluice_context *context, int32_t lane_index, void *stream)
+{
+    const struct slc_lane *lane = &slc_of(context)->mover->lanes[lane_index];
+    slcu_result error = watch_stream(context, lane_index, stream);
+    if (error && error != SLCU_NOT_READY)
+        return slc_judge(context, "waiting for the stream", error);
+    if (!error && !stopped(lane))
+        return SLUICE_OK;
+    int32_t index = waits_for(slc_of(context)->mover, lane_index);
+    if (!stopped(lane) && index == NOTHING)
         return lost(context, SLUICE_PEER_LOST, "waiting for the stream",
-                    "what was enqueued before did not end in time");
-    return slc_judge(context, "waiting for the stream", error);
+                    "what was enqueued before has not ended");
+    if (!stopped(lane))
+        (void)slc_watch_end(context, index, true);
+    return slc_mover_usable(context);
 }

@@ -15,9 +15,10 @@ struct slc_lane {
     struct slc_move job; /* every pointer that does not depend on a call */
     void *there;         /* on the device */
     char *out, *in;      /* staging, [peers] regions of pair_bytes, and at least landing_bytes */
-    int32_t *totals;     /* pinned, [keys]: what job.totals came to */
-    int32_t *counts;     /* pinned, [ranks][L + 1]: what comes, on its way to counts_there */
-    int32_t *counts_there;
+    /* exact: what COUNT tells and hears, [ranks] messages of said_stride each, on the device; said:
+     * pinned, what both were */
+    char *said_out, *said_in, *said;
+    int64_t said_stride;
     struct slc_told *told; /* pinned; job.told */
     int64_t *heads_back;   /* [ranks] where the heads of the last combine are to land in `in` */
     /* exact: tokens and rows to and from each peer, [ranks] each */
@@ -52,6 +53,7 @@ struct slc_mover {
     struct slc_share share;
     struct slc_look look;
     struct slc_watch watch;
+    atomic_bool ending;        /* a thread has found, or is finding, who is lost; until `set` */
     pthread_mutex_t told_lock; /* guards the two below, and what lanes were told */
     struct slc_lost lost;
     struct slc_short shortage; /* what no call has returned yet; kind 0: none */
@@ -97,6 +99,8 @@ void slc_mover_heed(sluice_context *context);
 void slc_mover_lose(sluice_context *context, sluice_status status, int32_t rank, int32_t op,
                     int32_t layer);
 void slc_mover_cancel(sluice_context *context);
+/* The same where the call that found it has said so. */
+void slc_mover_part(sluice_context *context, sluice_status status, int32_t op, int32_t layer);
 
 /* Adds what fixed dispatches counted on the device, or sets it to zero. */
 sluice_status slc_mover_tally(sluice_context *context, sluice_stats *stats);
@@ -113,6 +117,10 @@ static inline bool slc_watched(const sluice_context *context)
 {
     return context->host.threads != 1 && context->ranks > 1;
 }
+/* Ends what a lane (-1: what is shared) has begun and not ended, with a fault that names
+ * who did not come to it; the first caller does it. late: its time is over; else what runs on the
+ * communicator has failed, and false says that several may yet come. [any thread] */
+bool slc_watch_end(sluice_context *context, int32_t index, bool late);
 /* False: no thread. */
 bool slc_watch_open(sluice_context *context);
 void slc_watch_close(sluice_context *context);
@@ -182,7 +190,8 @@ slnc_result slc_move_post(const sluice_context *context, struct slc_comm *comm, 
 sluice_status slc_move_group(sluice_context *context, const void *call, slc_message_fn *message,
                              void *stream);
 
-/* Waits until the stream has done all it was given. Errors: PEER_LOST after the timeout. */
-sluice_status slc_move_wait(sluice_context *context, void *stream);
+/* Waits until the stream has done all it was given, an exchange of that lane as the last. Errors:
+ * after the timeout PEER_LOST or MISMATCH, naming the rank where its message tells; CANCELLED. */
+sluice_status slc_move_wait(sluice_context *context, int32_t lane, void *stream);
 
 #endif

@@ -57,10 +57,7 @@ void slc_fill_meet(const sluice_context *context, struct slc_meet *meet, int32_t
 
 static sluice_status lost(sluice_context *context, int32_t layer, const char *why)
 {
-    slc_mover_lose(context, SLUICE_PEER_LOST, slc_only_peer(context), SLUICE_OP_REMAP, layer);
-    slc_of(context)->mover->lost.said = true;
-    for (int32_t channel = 0; channel < 4; channel++)
-        context->exchange->broken[channel] = SLUICE_PEER_LOST;
+    slc_mover_part(context, SLUICE_PEER_LOST, SLUICE_OP_REMAP, layer);
     return sl_fail(context, SLUICE_PEER_LOST, "sharing counts of layer %d: %s", layer, why);
 }
 

@@ -11,8 +11,6 @@ enum { MOST_PAUSE_NS = 5000000, LEAST_PAUSE_NS = 200000 };
 /* An exchange that has begun and not ended, and since when it has been seen so. */
 struct waiting {
     int64_t number, since;
-    bool failed; /* what runs on the communicator has */
-    bool late;   /* its time is over */
 };
 
 /* Not the host's clock: its callbacks are for the threads that call. */
@@ -23,19 +21,18 @@ static int64_t now(void)
     return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
 }
 
-/* Is it to be ended? */
+/* Is it to be ended? *late: its time is over; else what runs on the communicator has failed. */
 static bool over(sluice_context *context, struct slc_comm *comm, const struct slc_told *told,
-                 struct waiting *waiting)
+                 struct waiting *waiting, bool *late)
 {
     int64_t begun = __atomic_load_n(&told->begun, __ATOMIC_ACQUIRE);
     int64_t ended = __atomic_load_n(&told->ended, __ATOMIC_ACQUIRE);
     if (told->stopped || begun <= ended || begun != waiting->number) {
-        *waiting = (struct waiting){.number = begun, .since = now()};
+        *waiting = (struct waiting){begun, now()};
         return false;
     }
-    waiting->failed = waiting->failed || slc_comm_failed(comm);
-    waiting->late = now() - waiting->since > context->timeout_ns;
-    return waiting->failed || waiting->late;
+    *late = now() - waiting->since > context->timeout_ns;
+    return *late || slc_comm_failed(comm);
 }
 
 /* Where the heads of an exchange come to: that of peer p at first + p * stride, or at[p]. */
@@ -54,18 +51,18 @@ static struct heads heads_of(const sluice_context *context, int32_t index,
     const struct slc_lane *lane = &mover->lanes[index];
     if (told->kind == SL_KIND_COMBINE)
         return (struct heads){lane->in, 0, lane->heads_back};
-    return (struct heads){told->kind == SL_KIND_FIXED ? lane->in : NULL, (int64_t)mover->pair_bytes,
-                          NULL};
+    if (told->kind == SL_KIND_COUNT)
+        return (struct heads){lane->said_in, lane->said_stride, NULL};
+    return (struct heads){lane->in, (int64_t)mover->pair_bytes, NULL};
 }
 
 /* Who has not come, or has come to something else; -1: nobody can tell. *missing: how many have
- * not come. */
+ * not come, 1 where it is known who has come to something else. */
 static int32_t culprit(const sluice_context *context, const struct heads *heads,
                        const struct slc_told *told, int32_t *missing, sluice_status *status)
 {
     int32_t found = slc_only_peer(context);
-    *missing = 0;
-    for (int32_t p = 0; heads->first && p < context->living_count; p++) {
+    for (int32_t p = 0; p < context->living_count; p++) {
         struct slc_head head;
         int64_t at = heads->at ? heads->at[p] : p * heads->stride;
         if (p == context->comm.rank || !slc_look_at(context, heads->first + at, &head))
@@ -75,34 +72,32 @@ static int32_t culprit(const sluice_context *context, const struct heads *heads,
                 found = context->living[p];
         } else if (head.kind != told->kind || head.layer != told->layer) {
             *status = SLUICE_MISMATCH;
-            *missing = 0;
+            *missing = 1;
             return context->living[p];
         }
     }
     return found;
 }
 
-/* index: the lane's; -1: counts that are shared. Where the communicator has failed, ranks that are
- * only slow are waited for, so that the lost one has a name; what they sent may not come any more,
- * so that of several that are missing none is blamed. */
-static void end(sluice_context *context, int32_t index, const struct slc_told *told,
-                const struct waiting *waiting)
+/* False: it goes on. Where the communicator has failed, what is on its way may still come: ranks
+ * that are only slow are waited for, so that the lost one has a name. As it may not come either,
+ * none of several that are missing in the end is blamed. */
+static bool end(sluice_context *context, int32_t index, bool late)
 {
+    struct slc_mover *mover = slc_of(context)->mover;
+    const struct slc_told *told = index < 0 ? mover->share.told : mover->lanes[index].told;
     sluice_status status = SLUICE_PEER_LOST;
-    int32_t missing;
     const struct slc_gpu *gpu = &slc_of(context)->gpu;
     const struct heads heads = heads_of(context, index, told);
     int32_t op = told->kind == SL_KIND_COMBINE ? SLUICE_OP_COMBINE
                  : told->kind == SL_KIND_REMAP ? SLUICE_OP_REMAP
                                                : SLUICE_OP_DISPATCH;
-    if (slc_gpu_enter(gpu) != SLCU_SUCCESS)
-        return;
-    int32_t rank = culprit(context, &heads, told, &missing, &status), layer = told->layer;
-    if (missing > 1 && !waiting->late) {
-        slc_gpu_leave(gpu);
-        return;
-    }
-    if (missing > 1 && waiting->failed)
+    bool entered = slc_gpu_enter(gpu) == SLCU_SUCCESS;
+    int32_t missing = 0, rank = -1, layer = told->layer;
+    if (entered)
+        rank = culprit(context, &heads, told, &missing, &status);
+    bool ends = late || missing == 1;
+    if (missing > 1 && slc_comm_failed(index < 0 ? &mover->share.comm : &mover->comm))
         rank = -1;
     const sluice_fault fault = {.struct_size = sizeof fault,
                                 .kind = status == SLUICE_MISMATCH ? SLUICE_FAULT_MISMATCH
@@ -112,9 +107,34 @@ static void end(sluice_context *context, int32_t index, const struct slc_told *t
                                 .lane = index < 0 ? 0 : index,
                                 .rank = rank,
                                 .call = told->begun};
-    sl_fault(context, &fault);
-    slc_mover_lose(context, status, rank, op, layer);
-    slc_gpu_leave(gpu);
+    if (ends) {
+        sl_fault(context, &fault);
+        slc_mover_lose(context, status, rank, op, layer);
+    }
+    if (entered)
+        slc_gpu_leave(gpu);
+    return ends;
+}
+
+static bool is_lost(struct slc_mover *mover)
+{
+    pthread_mutex_lock(&mover->told_lock);
+    bool lost = mover->lost.status != SLUICE_OK;
+    pthread_mutex_unlock(&mover->told_lock);
+    return lost;
+}
+
+bool slc_watch_end(sluice_context *context, int32_t index, bool late)
+{
+    struct slc_mover *mover = slc_of(context)->mover;
+    const struct timespec moment = {.tv_nsec = 100000};
+    do {
+        if (!atomic_exchange(&mover->ending, true) && !is_lost(mover) && !end(context, index, late))
+            atomic_store(&mover->ending, false);
+        while (atomic_load(&mover->ending) && !is_lost(mover)) /* another thread looks */
+            (void)nanosleep(&moment, NULL);
+    } while (late && !is_lost(mover));
+    return is_lost(mover);
 }
 
 static void *run(void *data)
@@ -122,17 +142,18 @@ static void *run(void *data)
     sluice_context *context = data;
     struct slc_mover *mover = slc_of(context)->mover;
     struct slc_watch *watch = &mover->watch;
-    struct waiting waiting[SL_MOST_LANES] = {{.number = 0}}, sharing = {.number = 0};
+    struct waiting waiting[SL_MOST_LANES] = {{0, 0}}, sharing = {0, 0};
     int64_t pause = context->timeout_ns / 64;
     pause = pause > MOST_PAUSE_NS ? MOST_PAUSE_NS : pause < LEAST_PAUSE_NS ? LEAST_PAUSE_NS : pause;
     const struct timespec moment = {.tv_nsec = pause};
     while (!atomic_load(&watch->stop)) {
         (void)nanosleep(&moment, NULL);
+        bool late;
         for (int32_t i = 0; i < mover->lane_count; i++)
-            if (over(context, &mover->comm, mover->lanes[i].told, &waiting[i]))
-                end(context, i, mover->lanes[i].told, &waiting[i]);
-        if (over(context, &mover->share.comm, mover->share.told, &sharing))
-            end(context, -1, mover->share.told, &sharing);
+            if (over(context, &mover->comm, mover->lanes[i].told, &waiting[i], &late))
+                (void)slc_watch_end(context, i, late);
+        if (over(context, &mover->share.comm, mover->share.told, &sharing, &late))
+            (void)slc_watch_end(context, -1, late);
     }
     return NULL;
 }

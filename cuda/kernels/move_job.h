@@ -72,8 +72,8 @@ struct slc_found {
 
 enum { SLC_HEAD_MAGIC = 0x534C4431 }; /* "SLD1" */
 
-/* In front of every message of fixed dispatch and of combine; all up to `form` is compared. Those
- * of exact dispatch cross on the host. */
+/* In front of every message; all up to `form` is compared, by kernels, or (COUNT) by the host, which
+ * also compares the epoch. */
 struct slc_head {
     uint32_t magic;
     int32_t kind, layer, lane;
@@ -81,7 +81,7 @@ struct slc_head {
     uint64_t map;  /* hash of the layer's placement */
     uint64_t form; /* what else must be equal */
     struct slc_short shortage;
-    int64_t reserved;
+    int64_t epoch; /* of the placement; COUNT */
 };
 
 /* Pinned: written by kernels, read by the host without a call. */
@@ -108,6 +108,7 @@ struct slc_moved {
 struct slc_exchange {
     int32_t kind, layer, lane, op; /* op: SLUICE_OP_* */
     uint64_t form;
+    int64_t epoch;
     const uint64_t *map; /* on the device: the layer's placement's hash */
 };
 

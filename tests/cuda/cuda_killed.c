@@ -92,15 +92,16 @@ static sluice_comm comm_of(struct member *member, int32_t group, int32_t rank, i
                          .all_to_all = all_to_all};
 }
 
-/* ----------------------------------------------------------------------------------- one process */
+/* ---------------------------------------------------------------------------------- one process */
 
 struct killing {
     const char *name;
     bool fixed;
     uint64_t nth; /* operation of NCCL from the second step on */
     int32_t op;   /* in which the others find it missing */
-    bool unnamed; /* they may not know who it was */
-    bool noticed; /* NCCL says that a peer is gone, before the deadline */
+    /* NCCL says that a peer is gone, before the deadline: what was on its way may be lost with it,
+     * and the others may find one another missing. Then nobody is named. */
+    bool noticed;
 };
 
 static _Noreturn void wrong(const struct tk_rank *r, const char *when, sluice_status status)
@@ -129,8 +130,10 @@ static void survive(struct tk_rank *r, const struct killing *how)
         wrong(r, "with a killed rank", status);
     if (tk_seconds() - since > LONGEST * tk_patience())
         wrong(r, "a killed rank is noticed too late", status);
-    bool named = !tk_ranks->poll(r->context, &fault) && fault.rank == KILLED;
-    if (fault.op != how->op || (!named && !(how->unnamed && fault.rank == -1)))
+    if (tk_ranks->poll(r->context, &fault))
+        wrong(r, "polling", status);
+    bool named = fault.rank == KILLED && (fault.op == how->op || how->noticed);
+    if (!named && !(how->noticed && fault.rank == -1))
         wrong(r, "the killed rank is not named, or where it was missing", status);
     const sluice_comm comm = comm_of(&fewer, 1, r->rank > KILLED, PROCESSES - 1);
     if ((status = tk_set(r, 1, TWO, &comm)))
@@ -173,7 +176,7 @@ static _Noreturn void live(const char *plugin, int32_t rank, const struct killin
     _exit(0);
 }
 
-/* ------------------------------------------------------------------------------------ all of them */
+/* --------------------------------------------------------------------------------- all of them */
 
 static bool run(const char *plugin, const struct killing *how)
 {
@@ -203,12 +206,14 @@ static bool run(const char *plugin, const struct killing *how)
 int main(int argc, char **argv)
 {
     static const struct killing KILLINGS[] = {
-        {"remap", true, 1, SLUICE_OP_REMAP, false, false},
-        {"a fixed dispatch", true, 2, SLUICE_OP_DISPATCH, false, false},
-        {"a fixed combine", true, 3, SLUICE_OP_COMBINE, false, false},
-        {"an exact dispatch", false, 2, SLUICE_OP_DISPATCH, true, false},
-        {"an exact combine", false, 3, SLUICE_OP_COMBINE, false, false},
-        {"a fixed dispatch", true, 2, SLUICE_OP_DISPATCH, false, true},
+        {"remap", true, 1, SLUICE_OP_REMAP, false},
+        {"a fixed dispatch", true, 2, SLUICE_OP_DISPATCH, false},
+        {"a fixed combine", true, 3, SLUICE_OP_COMBINE, false},
+        {"an exact count", false, 2, SLUICE_OP_DISPATCH, false},
+        {"an exact send", false, 3, SLUICE_OP_DISPATCH, false},
+        {"an exact combine", false, 4, SLUICE_OP_COMBINE, false},
+        {"an exact count", false, 2, SLUICE_OP_DISPATCH, true},
+        {"a fixed dispatch", true, 2, SLUICE_OP_DISPATCH, true},
     };
     if (argc != 2) {
         (void)fprintf(stderr, "usage: cuda_killed DEVICE.so\n");
