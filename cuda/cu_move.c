@@ -149,16 +149,43 @@ static bool stopped(const struct slc_lane *lane)
     return __atomic_load_n(&lane->told->stopped, __ATOMIC_ACQUIRE) != 0;
 }
 
+static bool under_way(const struct slc_told *told)
+{
+    return __atomic_load_n(&told->begun, __ATOMIC_ACQUIRE) >
+           __atomic_load_n(&told->ended, __ATOMIC_ACQUIRE);
+}
+
+enum { NOTHING = -2 };
+
+/* Whose exchange has begun and not ended: the lane's, else what it may wait behind: counts that are
+ * shared (-1), or another lane's; else NOTHING. */
+static int32_t waits_for(const struct slc_mover *mover, int32_t lane)
+{
+    if (under_way(mover->lanes[lane].told))
+        return lane;
+    if (under_way(mover->share.told))
+        return -1;
+    for (int32_t i = 0; i < mover->lane_count; i++)
+        if (under_way(mover->lanes[i].told))
+            return i;
+    return NOTHING;
+}
+
 /* Until the stream is done, the exchange was ended, or the time is over; a short wait does not
  * sleep. */
-static slcu_result watch_stream(sluice_context *context, const struct slc_lane *lane, void *stream)
+static slcu_result watch_stream(sluice_context *context, int32_t lane_index, void *stream)
 {
+    struct slc_mover *mover = slc_of(context)->mover;
+    const struct slc_lane *lane = &mover->lanes[lane_index];
     const struct slcu_driver *driver = slc_of(context)->gpu.driver;
     const struct timespec moment = {.tv_nsec = 5000};
     int64_t since = sl_now(context), waited = 0;
     slcu_result error = driver->StreamQuery(stream);
-    while (error == SLCU_NOT_READY && !stopped(lane) && waited <= context->timeout_ns &&
-           !slc_comm_failed(&slc_of(context)->mover->comm)) {
+    while (error == SLCU_NOT_READY && !stopped(lane) && waited <= context->timeout_ns) {
+        int32_t index = waits_for(mover, lane_index);
+        if (index != NOTHING && slc_comm_failed(index == -1 ? &mover->share.comm : &mover->comm) &&
+            slc_watch_end(context, index, false))
+            break;
         if (waited > SPIN_NS)
             (void)nanosleep(&moment, NULL);
         error = driver->StreamQuery(stream);
@@ -170,16 +197,16 @@ static slcu_result watch_stream(sluice_context *context, const struct slc_lane *
 sluice_status slc_move_wait(sluice_context *context, int32_t lane_index, void *stream)
 {
     const struct slc_lane *lane = &slc_of(context)->mover->lanes[lane_index];
-    slcu_result error = watch_stream(context, lane, stream);
+    slcu_result error = watch_stream(context, lane_index, stream);
     if (error && error != SLCU_NOT_READY)
         return slc_judge(context, "waiting for the stream", error);
     if (!error && !stopped(lane))
         return SLUICE_OK;
-    if (!stopped(lane) && __atomic_load_n(&lane->told->begun, __ATOMIC_ACQUIRE) <=
-                              __atomic_load_n(&lane->told->ended, __ATOMIC_ACQUIRE))
+    int32_t index = waits_for(slc_of(context)->mover, lane_index);
+    if (!stopped(lane) && index == NOTHING)
         return lost(context, SLUICE_PEER_LOST, "waiting for the stream",
                     "what was enqueued before has not ended");
     if (!stopped(lane))
-        slc_watch_end(context, lane_index, slc_comm_failed(&slc_of(context)->mover->comm));
+        (void)slc_watch_end(context, index, true);
     return slc_mover_usable(context);
 }

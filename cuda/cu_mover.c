@@ -251,8 +251,6 @@ static bool lay_device(sluice_context *context, slcu_result *error)
     for (int32_t i = 0; !*error && i < mover->lane_count; i++)
         if (!open_lane(context, &mover->lanes[i], error))
             return false;
-    if (!*error)
-        *error = driver->StreamSynchronize(NULL); /* else what is freed next may still be written */
     return !*error;
 }
 

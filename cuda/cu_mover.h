@@ -117,11 +117,11 @@ static inline bool slc_watched(const sluice_context *context)
 {
     return context->host.threads != 1 && context->ranks > 1;
 }
+/* Ends what a lane (-1: what is shared) has begun and not ended, with a fault that names
+ * who did not come to it; the first caller does it. late: its time is over; else what runs on the
+ * communicator has failed, and false says that several may yet come. [any thread] */
+bool slc_watch_end(sluice_context *context, int32_t index, bool late);
 /* False: no thread. */
-/* Ends the exchange that a lane (-1: what is shared) has begun and not ended, with a fault that names
- * who did not come to it; the first caller does it. early: before its time, as what runs on the
- * communicator has failed. [any thread] */
-void slc_watch_end(sluice_context *context, int32_t index, bool early);
 bool slc_watch_open(sluice_context *context);
 void slc_watch_close(sluice_context *context);
 

@@ -21,9 +21,9 @@ static int64_t now(void)
     return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
 }
 
-/* Is it over? *early: before its time, as what runs on the communicator has failed. */
+/* Is it to be ended? *late: its time is over; else what runs on the communicator has failed. */
 static bool over(sluice_context *context, struct slc_comm *comm, const struct slc_told *told,
-                 struct waiting *waiting, bool *early)
+                 struct waiting *waiting, bool *late)
 {
     int64_t begun = __atomic_load_n(&told->begun, __ATOMIC_ACQUIRE);
     int64_t ended = __atomic_load_n(&told->ended, __ATOMIC_ACQUIRE);
@@ -31,8 +31,8 @@ static bool over(sluice_context *context, struct slc_comm *comm, const struct sl
         *waiting = (struct waiting){begun, now()};
         return false;
     }
-    *early = now() - waiting->since <= context->timeout_ns;
-    return !*early || slc_comm_failed(comm);
+    *late = now() - waiting->since > context->timeout_ns;
+    return *late || slc_comm_failed(comm);
 }
 
 /* Where the heads of an exchange come to: that of peer p at first + p * stride, or at[p]. */
@@ -56,31 +56,35 @@ static struct heads heads_of(const sluice_context *context, int32_t index,
     return (struct heads){lane->in, (int64_t)mover->pair_bytes, NULL};
 }
 
-/* Who has not come, or has come to something else; -1: nobody can tell. Before its time those who
- * are slow have not come either: then it must be one alone. */
+/* Who has not come, or has come to something else; -1: nobody can tell. *missing: how many have
+ * not come, 1 where it is known who has come to something else. */
 static int32_t culprit(const sluice_context *context, const struct heads *heads,
-                       const struct slc_told *told, bool early, sluice_status *status)
+                       const struct slc_told *told, int32_t *missing, sluice_status *status)
 {
-    int32_t missing = 0, found = -1;
+    int32_t found = slc_only_peer(context);
     for (int32_t p = 0; p < context->living_count; p++) {
         struct slc_head head;
         int64_t at = heads->at ? heads->at[p] : p * heads->stride;
         if (p == context->comm.rank || !slc_look_at(context, heads->first + at, &head))
             continue;
         if (head.magic != SLC_HEAD_MAGIC || head.number != told->begun) {
-            if (missing++ == 0)
+            if ((*missing)++ == 0)
                 found = context->living[p];
         } else if (head.kind != told->kind || head.layer != told->layer) {
             *status = SLUICE_MISMATCH;
+            *missing = 1;
             return context->living[p];
         }
     }
-    return missing == 0 || (early && missing > 1) ? slc_only_peer(context) : found;
+    return found;
 }
 
-static void end(sluice_context *context, int32_t index, bool early)
+/* False: it goes on. Where the communicator has failed, what is on its way may still come: ranks
+ * that are only slow are waited for, so that the lost one has a name. As it may not come either,
+ * none of several that are missing in the end is blamed. */
+static bool end(sluice_context *context, int32_t index, bool late)
 {
-    const struct slc_mover *mover = slc_of(context)->mover;
+    struct slc_mover *mover = slc_of(context)->mover;
     const struct slc_told *told = index < 0 ? mover->share.told : mover->lanes[index].told;
     sluice_status status = SLUICE_PEER_LOST;
     const struct slc_gpu *gpu = &slc_of(context)->gpu;
@@ -89,8 +93,12 @@ static void end(sluice_context *context, int32_t index, bool early)
                  : told->kind == SL_KIND_REMAP ? SLUICE_OP_REMAP
                                                : SLUICE_OP_DISPATCH;
     bool entered = slc_gpu_enter(gpu) == SLCU_SUCCESS;
-    int32_t rank = entered ? culprit(context, &heads, told, early, &status) : -1;
-    int32_t layer = told->layer;
+    int32_t missing = 0, rank = -1, layer = told->layer;
+    if (entered)
+        rank = culprit(context, &heads, told, &missing, &status);
+    bool ends = late || missing == 1;
+    if (missing > 1 && slc_comm_failed(index < 0 ? &mover->share.comm : &mover->comm))
+        rank = -1;
     const sluice_fault fault = {.struct_size = sizeof fault,
                                 .kind = status == SLUICE_MISMATCH ? SLUICE_FAULT_MISMATCH
                                                                   : SLUICE_FAULT_PEER,
@@ -99,10 +107,13 @@ static void end(sluice_context *context, int32_t index, bool early)
                                 .lane = index < 0 ? 0 : index,
                                 .rank = rank,
                                 .call = told->begun};
-    sl_fault(context, &fault);
-    slc_mover_lose(context, status, rank, op, layer);
+    if (ends) {
+        sl_fault(context, &fault);
+        slc_mover_lose(context, status, rank, op, layer);
+    }
     if (entered)
         slc_gpu_leave(gpu);
+    return ends;
 }
 
 static bool is_lost(struct slc_mover *mover)
@@ -113,14 +124,17 @@ static bool is_lost(struct slc_mover *mover)
     return lost;
 }
 
-void slc_watch_end(sluice_context *context, int32_t index, bool early)
+bool slc_watch_end(sluice_context *context, int32_t index, bool late)
 {
     struct slc_mover *mover = slc_of(context)->mover;
     const struct timespec moment = {.tv_nsec = 100000};
-    if (!atomic_exchange(&mover->ending, true) && !is_lost(mover))
-        end(context, index, early);
-    while (atomic_load(&mover->ending) && !is_lost(mover)) /* another thread looks */
-        (void)nanosleep(&moment, NULL);
+    do {
+        if (!atomic_exchange(&mover->ending, true) && !is_lost(mover) && !end(context, index, late))
+            atomic_store(&mover->ending, false);
+        while (atomic_load(&mover->ending) && !is_lost(mover)) /* another thread looks */
+            (void)nanosleep(&moment, NULL);
+    } while (late && !is_lost(mover));
+    return is_lost(mover);
 }
 
 static void *run(void *data)
@@ -134,12 +148,12 @@ static void *run(void *data)
     const struct timespec moment = {.tv_nsec = pause};
     while (!atomic_load(&watch->stop)) {
         (void)nanosleep(&moment, NULL);
-        bool early;
+        bool late;
         for (int32_t i = 0; i < mover->lane_count; i++)
-            if (over(context, &mover->comm, mover->lanes[i].told, &waiting[i], &early))
-                slc_watch_end(context, i, early);
-        if (over(context, &mover->share.comm, mover->share.told, &sharing, &early))
-            slc_watch_end(context, -1, early);
+            if (over(context, &mover->comm, mover->lanes[i].told, &waiting[i], &late))
+                (void)slc_watch_end(context, i, late);
+        if (over(context, &mover->share.comm, mover->share.told, &sharing, &late))
+            (void)slc_watch_end(context, -1, late);
     }
     return NULL;
 }

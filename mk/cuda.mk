@@ -65,7 +65,7 @@ $(BUILD)/cuda_moves $(BUILD)/cuda_lost $(BUILD)/cuda_layout: $(BUILD)/%: tests/c
 	$(Q)$(CC) $(CFLAGS_ALL) -O1 -g -Wno-missing-field-initializers -o $@ $(filter %.c,$^) -ldl -pthread
 
 # Ranks that come, go and are killed.
-$(BUILD)/cuda_joins: $(BUILD)/%: tests/cuda/%.c tests/cuda/trip_kit.c tests/cuda/trip_kit.h \
+$(BUILD)/cuda_joins $(BUILD)/cuda_killed: $(BUILD)/%: tests/cuda/%.c tests/cuda/trip_kit.c tests/cuda/trip_kit.h \
     src/comm/comm_threads.c src/comm/comm_threads.h plugin.h $(wildcard abi/ext/*.h) mk/cuda.mk
 	@mkdir -p $(@D)
 	$(call say,CC)

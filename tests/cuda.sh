@@ -45,6 +45,7 @@ if [ ! -f "$lib" ]; then
 fi
 $make -j2 lib tool hostgpu standin "$build/sluice-conform" "$build/cuda_differs" \
     "$build/cuda_counts" "$build/cuda_moves" "$build/cuda_faults" "$build/cuda_lost" \
+    "$build/cuda_joins" "$build/cuda_killed" \
     "$build/cuda_layout" "$build/balance_solves" "$build/water_places" "$build/balance_differs" ||
     bad "make"
 
@@ -170,6 +171,13 @@ grep -q 'UNAVAILABLE.*must be at least 2.14' <<<"$out" && ok || bad "NCCL 2.12: 
 out=$(STANDIN_NCCL_VERSION=21400 timeout $((300 * patience)) "$build/cuda_moves" "$build/libsluice_cpu.so" "$lib" 10 2>&1)
 grep -E '^(not ok|standin)' <<<"$out"
 add "$(tail -n 1 <<<"$out")"
+
+# Ranks that are lost, come back and join, and those that are killed.
+for lives in cuda_joins cuda_killed; do
+    out=$(timeout $((300 * patience)) "$build/$lives" "$lib" 2>&1)
+    grep '^not ok' <<<"$out"
+    add "$(tail -n 1 <<<"$out")"
+done
 
 # A driver that fails; an NCCL that does, and ranks that are lost. What ranks do not agree on then
 # is reported, as it should be.

@@ -49,6 +49,7 @@ static int32_t below(int32_t n)
 static struct {
     void (*fail)(enum standin_event event, uint64_t nth, int error);
     uint64_t (*failed)(void);
+    int64_t (*held)(void);
 } driver;
 
 static const sluice_api *api;
@@ -432,9 +433,21 @@ static void order(void)
     driver.fail(event, nth, error);
 }
 
+/* What this test took itself goes back; then nobody holds anything more than `before`. */
+static void give_back(int64_t before)
+{
+    for (int i = 0; i < BOXES; i++)
+        memory->free(device, boxes[i].t.data);
+    memory->stream_free(device, stream);
+    if (driver.held() != before)
+        wrong("%d things are held after close", (int)(driver.held() - before));
+}
+
 static void schedule(void)
 {
     bool early = below(2) == 0;
+    (void)memory->wait(device, NULL); /* sluice.device/1 keeps a context of each */
+    int64_t before = driver.held();
     if (early)
         order();
     if (open_it()) {
@@ -461,6 +474,7 @@ static void schedule(void)
         }
     }
     api->close(context);
+    give_back(before);
 }
 
 static void find(void *library, const char *name, void *slot)
@@ -480,6 +494,7 @@ static void prepare(const char *path)
         wrong("%s", dlerror());
     find(standin, "standin_fail", &driver.fail);
     find(standin, "standin_failed", &driver.failed);
+    find(standin, "standin_held", &driver.held);
     const sluice_api *(*get)(uint32_t);
     find(plugin, SLUICE_ENTRY, &get);
     api = get(SLUICE_ABI_MAJOR);

@@ -79,7 +79,7 @@ static void lose(struct rank *rank)
         wrong(rank, "with a lost rank", status);
     if (tk_ranks->poll(rank->r.context, &fault) || fault.rank != BACK)
         wrong(rank, "another rank is named than the lost one", status);
-    if (tk_seconds() - since > LONGEST)
+    if (tk_seconds() - since > LONGEST * tk_patience())
         wrong(rank, "a lost rank is noticed too late", status);
 }
 
@@ -143,6 +143,7 @@ static void *begin(void *data)
     struct rank *rank = data;
     sluice_comm comm;
     sluice_comm_threads_get(rank->world->all, rank->r.rank, &comm);
+    rank->r.plain = true; /* a balance that is configured has waited */
     sluice_status status = tk_open(&rank->r, &comm, 0, 20000000000);
     if (status)
         wrong(rank, "opening", status);

@@ -29,6 +29,7 @@ static const sluice_ranks_api *ranks_api;
 static int (*nccl_fault)(enum standin_nccl_fault, int, uint64_t, int64_t);
 static void (*nccl_forgive)(void);
 static void (*driver_fail)(enum standin_event, uint64_t, int);
+static int64_t (*held)(void);
 
 static uint64_t next(uint64_t *state)
 {
@@ -345,6 +346,12 @@ static bool run(const struct schedule *d)
     (void)pthread_barrier_init(&barrier, NULL, (unsigned)d->ranks);
     atomic_store(&opened, 0);
     atomic_store(&failed, 0);
+    for (int32_t i = 0; i < d->ranks; i++) { /* sluice.device/1 keeps a context of each */
+        void *stream;
+        if (!memory->stream((sluice_device){first.type, first.id + i}, &stream))
+            memory->stream_free((sluice_device){first.type, first.id + i}, stream);
+    }
+    int64_t before = held();
     for (int32_t i = 0; i < d->ranks; i++) {
         ranks[i] = (struct rank){.d = d, .rank = i, .device = {first.type, first.id + i}};
         sluice_comm_threads_get(group, i, &ranks[i].comm);
@@ -361,6 +368,11 @@ static bool run(const struct schedule *d)
                (unsigned long long)d->seed, d->fault, d->rank, d->ranks,
                d->fixed ? "fixed" : "exact", i, ranks[i].what, ranks[i].status, ranks[i].text,
                ranks[i].longest);
+        good = false;
+    }
+    if (held() != before) {
+        printf("not ok: schedule %llu (fault %d): %lld things are held after close\n",
+               (unsigned long long)d->seed, d->fault, (long long)(held() - before));
         good = false;
     }
     pthread_barrier_destroy(&barrier);
@@ -394,6 +406,7 @@ int main(int argc, char **argv)
     void (*forgive)(void);
     find("libcuda.so.1", "standin_fail", &driver_fail);
     find("libcuda.so.1", "standin_forgive", &forgive);
+    find("libcuda.so.1", "standin_held", &held);
     api = get(SLUICE_ABI_MAJOR);
     memory = api->extension(SLUICE_EXT_DEVICE);
     ranks_api = api->extension(SLUICE_EXT_RANKS);

@@ -36,21 +36,20 @@ void check(slnc_comm comm, slcu_stream given)
     ncclUniqueId id;
     ncclResult_t error;
     ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
-    ncclResult_t results[] = {
-        ncclGetVersion(&number),
-        ncclGetUniqueId(&id),
-        ncclCommInitRankConfig(&comm, 1, id, 0, &config),
-        ncclCommGetAsyncError(comm, &error),
-        ncclCommCount(comm, &number),
-        ncclCommUserRank(comm, &number),
-        ncclCommFinalize(comm),
-        ncclCommDestroy(comm),
-        ncclCommAbort(comm),
-        ncclGroupStart(),
-        ncclGroupEnd(),
-        ncclSend(&number, (size_t)1, ncclInt8, 0, comm, stream),
-        ncclRecv(&number, (size_t)1, ncclInt8, 0, comm, stream),
-        ncclCommSplit(comm, 0, 0, &comm, &config)};
+    ncclResult_t results[] = {ncclGetVersion(&number),
+                              ncclGetUniqueId(&id),
+                              ncclCommInitRankConfig(&comm, 1, id, 0, &config),
+                              ncclCommGetAsyncError(comm, &error),
+                              ncclCommCount(comm, &number),
+                              ncclCommUserRank(comm, &number),
+                              ncclCommFinalize(comm),
+                              ncclCommDestroy(comm),
+                              ncclCommAbort(comm),
+                              ncclGroupStart(),
+                              ncclGroupEnd(),
+                              ncclSend(&number, (size_t)1, ncclInt8, 0, comm, stream),
+                              ncclRecv(&number, (size_t)1, ncclInt8, 0, comm, stream),
+                              ncclCommSplit(comm, 0, 0, &comm, &config)};
     const char *texts[] = {ncclGetErrorString(results[0]), ncclGetLastError(comm)};
     (void)texts;
 }

@@ -21,6 +21,7 @@ extern const sluice_ranks_api *tk_ranks;
 struct tk_rank {
     int32_t rank;
     bool fixed; /* else exact */
+    bool plain; /* remap shares nothing */
     sluice_device device;
     sluice_context *context;
     void *stream;
@@ -29,14 +30,16 @@ struct tk_rank {
     char text[512];   /* what it said where it failed */
 };
 
-/* Loads the plugin; ends the program, as skipped, where the driver that runs is not the stand-in,
- * whose function `name` is put in *function. */
 void tk_load(const char *path);
+/* A function of a library; ends the program, as skipped, where it is not there: the driver that
+ * runs is not the stand-in. */
 void tk_find(const char *library, const char *name, void *function);
 
 double tk_seconds(void);
+/* How many times longer deadlines are: CT_PATIENCE, for a busy machine. */
+double tk_patience(void);
 
-/* Makes the stream and opens. flags: SLUICE_OPEN_*. */
+/* Makes the stream and opens. flags: SLUICE_OPEN_*; timeout_ns grows with the patience. */
 sluice_status tk_open(struct tk_rank *r, const sluice_comm *comm, int32_t flags,
                       int64_t timeout_ns);
 
