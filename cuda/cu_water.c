@@ -5,6 +5,7 @@
 #include "../src/backend/bk_cut.h"
 #include "../src/core/remap.h"
 #include "cu_mover.h"
+#include "cu_walk.h"
 #include "kernels/water_job.h"
 
 /* ------------------------------------------------------------------------------------ memory */
@@ -32,6 +33,7 @@ static size_t lay_out(const sluice_context *context, struct slc_water_state *sta
     struct sl_cut cut = {state->memory, 0};
     for (int32_t i = 0; i < context->layer_count; i++) {
         struct slc_layer_water unused, *own = cut.base ? &state->layers[i] : &unused;
+        int64_t physical = context->layers[i].bank->shape.physical;
         if (!fills(context, i))
             continue;
         own->mine = sl_piece(&cut, 1, row_bytes(context));
@@ -40,6 +42,7 @@ static size_t lay_out(const sluice_context *context, struct slc_water_state *sta
         own->rooms = sl_piece(&cut, context->ranks, sizeof(int64_t));
         own->plan = sl_piece(&cut, 1, sizeof(struct slc_water_plan));
         own->finished = sl_piece(&cut, 1, sizeof(uint32_t));
+        own->drawn = sl_piece(&cut, dynamic(context) ? physical : 0, sizeof(uint64_t));
     }
     return cut.used;
 }
@@ -90,7 +93,14 @@ void slc_water_close(sluice_context *context)
 
 /* -------------------------------------------------------------------------------------- calls */
 
-static struct slc_water water_of(const struct sl_call *call, const struct slc_job *job)
+/* None of its outputs says which ranks were chosen. */
+static bool without_ids(const struct sl_call *call)
+{
+    return !call->dispatch_ids.wanted && !call->recorder_ids.wanted;
+}
+
+static struct slc_water water_of(const struct sl_call *call, const struct slc_job *job,
+                                 uint64_t *counters)
 {
     const struct slc_layer_water *own = &slc_of(call->context)->water->layers[job->map.layer];
     const sluice_context *context = call->context;
@@ -106,6 +116,8 @@ static struct slc_water water_of(const struct sl_call *call, const struct slc_jo
                               .rooms = own->rooms,
                               .plan = own->plan,
                               .finished = own->finished,
+                              .drawn = without_ids(call) ? own->drawn : NULL,
+                              .counters = counters,
                               .dynamic = dynamic(context),
                               .few = call->rows < SL_WATERFILL_LEAST,
                               .width = 1,
@@ -139,7 +151,7 @@ static sluice_status run(sluice_context *context, struct slc_water *water, bool 
     return status ? status : slc_judge(context, "placing shared columns", error);
 }
 
-sluice_status slc_water_check(const struct sl_call *call, void *stream)
+sluice_status slc_water_begin(const struct sl_call *call, struct slc_job *job, void *stream)
 {
     sluice_context *context = call->context;
     if (call->rows > INT32_MAX)
@@ -147,20 +159,22 @@ sluice_status slc_water_check(const struct sl_call *call, void *stream)
                        (long long)call->rows, INT32_MAX);
     if (!dynamic(context))
         return SLUICE_OK;
-    if (!call->dispatch_ids.wanted && !call->recorder_ids.wanted)
-        return sl_fail(context, SLUICE_UNSUPPORTED,
-                       "dispatch_ids and recorder_ids are missing: under WATERFILL_DYNAMIC the "
-                       "CUDA backend counts one of them");
-    return slc_of(context)->mover ? slc_mover_ready(context, stream) : SLUICE_OK;
+    sluice_status status =
+        slc_of(context)->mover ? slc_mover_ready(context, stream) : SLUICE_OK;
+    if (status || !without_ids(call))
+        return status;
+    job->counters = slc_of(context)->water->layers[job->map.layer].drawn;
+    return slc_clear_drawn(context, job->counters, job->map.physical, stream);
 }
 
-sluice_status slc_water_run(const struct sl_call *call, const struct slc_job *job, void *stream)
+sluice_status slc_water_run(const struct sl_call *call, const struct slc_job *job,
+                            uint64_t *counters, void *stream)
 {
     sluice_context *context = call->context;
     bool dispatched = call->dispatch_ids.wanted;
     if (!dispatched && !dynamic(context))
         return SLUICE_OK;
-    struct slc_water water = water_of(call, job);
+    struct slc_water water = water_of(call, job, counters);
     slcu_result error = slc_gpu_enter(&slc_of(context)->gpu);
     if (error)
         return slc_judge(context, "cuCtxPushCurrent", error);

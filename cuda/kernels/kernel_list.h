@@ -44,6 +44,7 @@
     F(add_rows, slc_move)                                                                          \
     F(balance_count, slc_balance_pass)                                                             \
     F(balance_solve, slc_balance_pass)                                                             \
+    F(cost_solve, slc_balance_pass)                                                                \
     F(balance_place, slc_balance_pass)                                                             \
     F(balance_visit, slc_balance_pass)                                                             \
     F(balance_add, slc_balance_step)                                                               \
