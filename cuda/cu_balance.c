@@ -172,10 +172,9 @@ slcu_result slc_balance_renew(sluice_context *context, int32_t bank, void *strea
 
 static sluice_status check(sluice_context *context, const sluice_balance_config *config)
 {
-    if (config->mode == SLUICE_BALANCE_STALE &&
-        context->uses & (SLUICE_USE_EXACT | SLUICE_USE_FIXED))
+    if (config->mode == SLUICE_BALANCE_STALE && context->uses & SLUICE_USE_EXACT)
         return sl_fail(context, SLUICE_UNSUPPORTED,
-                       "config.mode is STALE and uses has a dispatch: the CUDA backend's dispatch "
+                       "config.mode is STALE and uses has EXACT: the CUDA backend's exact dispatch "
                        "of this version carries no counts");
     return SLUICE_OK;
 }

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * dispatch with fixed capacities: nothing is known on the host, so every message has the size of
  * its capacity, and what a capacity cannot hold is told by the kernels. */
+#include "../src/backend/bk_balance.h"
 #include "../src/core/sl_hash.h"
+#include "cu_carry.h"
 #include "cu_dispatch.h"
 
 static void fill_capacities(const struct sl_dispatch *call, struct slc_move *job)
@@ -24,10 +26,18 @@ static void fill_capacities(const struct sl_dispatch *call, struct slc_move *job
 
 static uint64_t form_of(const struct sl_dispatch *call)
 {
+    int32_t carried = sl_balance_carried(call->context, call->args->layer);
     uint64_t hash = sl_mix(SL_MIX, &call->columns, sizeof call->columns);
+    hash = sl_mix(hash, &carried, sizeof carried);
     for (int32_t k = 0; k < call->args->payload_count; k++)
         hash = sl_mix(hash, &call->payloads[k].columns, sizeof call->payloads[k].columns);
     return hash;
+}
+
+/* Bytes of a message's head and counts; what is carried comes behind. */
+static int64_t counts_end(const struct slc_move *job)
+{
+    return (int64_t)sizeof(struct slc_head) + ((int64_t)job->local + 1) * 4;
 }
 
 static void fill(const struct sl_dispatch *call, struct slc_move *job)
@@ -43,8 +53,8 @@ static void fill(const struct sl_dispatch *call, struct slc_move *job)
     job->out = lane->out;
     job->in = lane->in;
     job->out_stride = job->in_stride = (int64_t)mover->pair_bytes;
-    job->front =
-        (int32_t)slc_padded((int64_t)sizeof(struct slc_head) + ((int64_t)job->local + 1) * 4);
+    job->front = (int32_t)slc_padded(
+        counts_end(job) + 4 * (int64_t)sl_balance_carried(call->context, call->args->layer));
     job->counts_in = (const int32_t *)(const void *)(lane->in + sizeof(struct slc_head));
     job->counts_stride = job->in_stride / (int64_t)sizeof(int32_t);
     job->first = 0;
@@ -67,11 +77,15 @@ static sluice_status run(const struct sl_dispatch *call, struct slc_move *job)
     int64_t records = job->peers > 1 ? job->peers * job->capacity_pair : 0;
     slcu_result error = slc_move_launch(context, job, SLC_K_lay_out, job->tokens, stream);
     if (!error)
+        error = slc_carry(call, job, job->out + counts_end(job), job->out_stride);
+    if (!error)
         error = slc_move_launch(context, job, SLC_K_pack, job->tokens ? job->tokens : 1, stream);
     sluice_status status = slc_judge(context, "packing tokens", error);
     if (status || (status = slc_move_group(context, job, message, stream)))
         return status;
     error = slc_move_launch(context, job, SLC_K_lay_rows, 1, stream);
+    if (!error)
+        error = slc_take_carried(call, job, job->in + counts_end(job), job->in_stride);
     if (!error)
         error = slc_enqueue_padding(call, job, call->lane->rows.total);
     if (!error)

@@ -55,6 +55,9 @@ static size_t lay_there(const sluice_context *context, struct slc_move *job, int
     job->came = sl_piece(&cut, ranks, sizeof *job->came);
     job->came_rows = sl_piece(&cut, ranks, sizeof *job->came_rows);
     *counts = sl_piece(&cut, ranks * (local + 1), sizeof **counts);
+    bool asked = exchange->carried_max > 0;
+    job->wanted = asked ? sl_piece(&cut, ranks * local, sizeof *job->wanted) : NULL;
+    job->carried = sl_piece(&cut, exchange->carried_max, sizeof *job->carried);
     return cut.used;
 }
 
@@ -112,7 +115,8 @@ static void size_staging(const sluice_context *context, struct slc_mover *mover)
         landing = tokens * (exact ? columns : sl_least(columns, ranks)) * back + ranks * head;
     }
     if (context->uses & SLUICE_USE_FIXED) {
-        int64_t front = slc_padded(head + ((int64_t)exchange->local_max + 1) * 4);
+        int64_t counts = (int64_t)exchange->local_max + 1 + exchange->carried_max;
+        int64_t front = slc_padded(head + counts * 4);
         int64_t rows = exact ? t->capacity_back : t->capacity_pair;
         pair = most(pair, most(front + t->capacity_pair * token, head + rows * back));
     }

@@ -42,6 +42,8 @@
     F(give_rows, slc_move)                                                                         \
     F(give_sums, slc_move)                                                                         \
     F(add_rows, slc_move)                                                                          \
+    F(carry, slc_carried)                                                                          \
+    F(take_carried, slc_carried)                                                                   \
     F(balance_count, slc_balance_pass)                                                             \
     F(balance_solve, slc_balance_pass)                                                             \
     F(cost_solve, slc_balance_pass)                                                                \

@@ -95,6 +95,7 @@ SLC_DEVICE void slc_check_heads(const struct slc_move *job, const char *first, i
         if (!slc_same_head(&own, head)) {
             struct slc_short who = {0, job->living[p], 0, 0};
             slc_tell(job, SLUICE_FAULT_MISMATCH, &who);
+            job->found->differs = 1;
             break;
         }
         if (head->shortage.kind != 0 && !overflow) {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Two plugins, one on a device: do dispatch and combine give the same bits? Ranks are threads;
  * random scenes over every option, with ids that are no slots, slots twice in a token, capacities
- * that are too small, NaN, infinities and subnormals.
+ * that are too small, NaN, infinities and subnormals. In some, dispatch carries counts for the step
+ * balance, eagerly and in graphs: do `read`'s quotas of all ranks differ?
  *     cuda_moves CPU.so DEVICE.so SCENES [SEED] */
 #include <dlfcn.h>
 #include <pthread.h>
@@ -10,10 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../../abi/ext/balance.h"
 #include "../../abi/ext/device.h"
 #include "../../src/comm/comm_threads.h"
 
-enum { MOST_RANKS = 8, MOST_BUFFERS = 24, PAYLOADS = 3, CPU = 0, THERE = 1 };
+enum { MOST_RANKS = 8, MOST_SLOTS = 6, MOST_BUFFERS = 24, PAYLOADS = 3, CPU = 0, THERE = 1 };
 
 static uint64_t mix(uint64_t z)
 {
@@ -52,13 +54,15 @@ struct scene {
     bool native; /* the engine has a communicator of NCCL already */
     bool fixed, strided, gaps, wide, on_input, multiply, zero, scaled, part, outside, twice;
     int64_t capacity_pair, capacity_rows, capacity_slot, capacity_back;
+    bool stale, by_copy, captured; /* balanced, by the counts of earlier steps */
+    int32_t experts, steps, before; /* before: dispatches before the one that is compared */
 };
 
 static struct scene draw_scene(uint64_t seed)
 {
     static const int32_t RANKS[] = {1, 1, 2, 2, 3, 4, 4, 8}, ALIGNS[] = {1, 1, 4, 16};
     uint64_t s = mix(seed);
-    struct scene c = {.seed = seed, .ranks = RANKS[below(&s, 8)], .slots = 1 + below(&s, 6)};
+    struct scene c = {.seed = seed, .ranks = RANKS[below(&s, 8)], .slots = 1 + below(&s, MOST_SLOTS)};
     c.shared = below(&s, 3);
     c.top_k = 1 + below(&s, c.slots * c.ranks < 8 ? c.slots * c.ranks : 8);
     c.columns = c.top_k + c.shared - (chance(&s, 20) && c.top_k > 1);
@@ -86,6 +90,15 @@ static struct scene draw_scene(uint64_t seed)
         c.capacity_slot = chance(&s, 40) ? 1 + below(&s, 20) : 0;
         c.capacity_back = chance(&s, 40) ? 1 + below(&s, 30) : 0;
     }
+    c.experts = c.slots * c.ranks;
+    c.stale = chance(&s, 40) && c.fixed;
+    if (!c.stale)
+        return c;
+    c.experts -= below(&s, c.experts - c.top_k + 1);
+    c.by_copy = c.shared > 0 && chance(&s, 30);
+    c.steps = 1 + below(&s, 3);
+    c.before = below(&s, 4);
+    c.captured = c.fixed && chance(&s, 50);
     return c;
 }
 
@@ -115,6 +128,8 @@ struct run {
     struct buffer buffers[MOST_BUFFERS];
     int64_t rows;
     sluice_status status[4]; /* open, count, send or fixed, combine */
+    sluice_balance_answer answer;
+    int64_t routed[MOST_RANKS * MOST_RANKS * MOST_SLOTS], columns[MOST_RANKS * MOST_RANKS];
     char text[512];
 };
 
@@ -206,17 +221,31 @@ static void draw_ids(const struct scene *c, int32_t rank, struct buffer *ids)
     }
 }
 
+/* OVERFLOW comes a call later from a device. */
+static bool good(sluice_status status)
+{
+    return status == SLUICE_OK || status == SLUICE_OVERFLOW;
+}
+
+static sluice_status said(struct run *run, sluice_context *context, sluice_status status)
+{
+    if (status)
+        (void)run->side->api->last_error(context, run->text, sizeof run->text);
+    return status;
+}
+
 static sluice_context *open_one(struct run *run, int64_t *fixed_rows)
 {
     const struct scene *c = run->scene;
     const sluice_router router = {.struct_size = sizeof router,
-                                  .experts = c->slots * c->ranks,
+                                  .experts = c->experts,
                                   .top_k = c->top_k,
                                   .shared = c->shared,
                                   .scale = 2.5F,
                                   .scale_by = c->scaled ? SLUICE_SCALE_BY_ENGINE : 0,
                                   .weight_on = c->on_input};
-    const sluice_layer layer = {.struct_size = sizeof layer, .router = &router};
+    const sluice_layer layer = {
+        .struct_size = sizeof layer, .router = &router, .slots_per_rank = c->slots};
     const sluice_layer *layers[1] = {&layer};
     const sluice_transport transport = {.struct_size = sizeof transport,
                                         .max_tokens = c->most,
@@ -239,17 +268,61 @@ static sluice_context *open_one(struct run *run, int64_t *fixed_rows)
                                   .device = run->device,
                                   .layer_count = 1,
                                   .uses = c->fixed ? SLUICE_USE_FIXED : SLUICE_USE_EXACT,
+                                  .copy_policy = c->stale && !c->by_copy ? SLUICE_COPY_BALANCED : 0,
+                                  .shared_policy = c->stale ? SLUICE_SHARED_LEVEL : 0,
                                   .timeout_ns = 20000000000};
     sluice_context *context = NULL;
     run->status[0] = run->side->api->open(&config, &context, run->text, sizeof run->text);
     *fixed_rows = needs.fixed_rows;
+    if (run->status[0] || !c->stale)
+        return context;
+    const sluice_balance_api *balance = run->side->api->extension(SLUICE_EXT_BALANCE);
+    const sluice_balance_config stale = {
+        .struct_size = sizeof stale, .mode = SLUICE_BALANCE_STALE, .steps = c->steps};
+    run->status[0] = said(run, context, balance->configure(context, 0, &stale));
     return context;
 }
 
-static sluice_status said(struct run *run, sluice_context *context, sluice_status status)
+static sluice_status read_quotas(struct run *run, sluice_context *context)
 {
-    if (status)
-        (void)run->side->api->last_error(context, run->text, sizeof run->text);
+    const sluice_balance_api *balance = run->side->api->extension(SLUICE_EXT_BALANCE);
+    run->answer = (sluice_balance_answer){.struct_size = sizeof run->answer,
+                                          .sources = run->scene->ranks,
+                                          .routed = run->routed,
+                                          .shared = run->columns,
+                                          .routed_count = sizeof run->routed / 8,
+                                          .shared_count = sizeof run->columns / 8};
+    return said(run, context, balance->read(context, 0, &run->answer, NULL));
+}
+
+/* Dispatches before the one that is compared; on a device in a graph, if the scene says so, whose
+ * communicator the first of them makes. */
+static sluice_status dispatch_before(struct run *run, sluice_context *context,
+                                     sluice_dispatch_args args)
+{
+    const struct side *there = run->side;
+    void *stream = NULL, *graph = NULL;
+    sluice_status status = SLUICE_OK;
+    int32_t i = 0;
+    bool captured = run->scene->captured && there == &sides[THERE];
+    for (; i < run->scene->before && !(captured && i == 1) && good(status); i++)
+        status = said(run, context, there->api->dispatch(context, &args));
+    if (!good(status) || i == run->scene->before)
+        return status;
+    (void)there->memory->wait(run->device, NULL);
+    if (there->memory->stream(run->device, &stream) ||
+        there->memory->capture_begin(run->device, stream))
+        exit(3);
+    args.stream = stream;
+    status = said(run, context, there->api->dispatch(context, &args));
+    if (there->memory->capture_end(run->device, stream, &graph))
+        exit(3);
+    for (; i < run->scene->before && good(status); i++)
+        if (there->memory->graph_launch(run->device, graph, stream))
+            exit(3);
+    (void)there->memory->wait(run->device, stream);
+    there->memory->graph_free(run->device, graph);
+    there->memory->stream_free(run->device, stream);
     return status;
 }
 
@@ -317,8 +390,13 @@ static void trip(struct run *run, sluice_context *context, int64_t fixed_rows)
     args.row_slot = &row_slot->t;
     args.row_weight = &row_weight->t;
     push(run);
-    run->status[2] = said(run, context, api->dispatch(context, &args));
+    if (c->fixed)
+        run->status[2] = dispatch_before(run, context, args);
+    if (good(run->status[2]))
+        run->status[2] = said(run, context, api->dispatch(context, &args));
     pull(run);
+    if (good(run->status[2]) && c->stale)
+        run->status[1] = read_quotas(run, context);
     const sluice_combine_args back = {.struct_size = sizeof back,
                                       .scale = c->scaled,
                                       .handle = &handle,
@@ -426,12 +504,6 @@ static void run_side(const struct scene *scene, int32_t which)
     sluice_comm_threads_destroy(group);
 }
 
-/* OVERFLOW comes a call later from a device. */
-static bool good(sluice_status status)
-{
-    return status == SLUICE_OK || status == SLUICE_OVERFLOW;
-}
-
 static bool same(const struct scene *scene)
 {
     bool equal = true;
@@ -449,6 +521,14 @@ static bool same(const struct scene *scene)
                    (unsigned long long)scene->seed, r, scene->ranks, (long long)a->rows,
                    (long long)b->rows);
             return false;
+        }
+        if (a->answer.step != b->answer.step || a->answer.greatest != b->answer.greatest ||
+            memcmp(a->routed, b->routed, sizeof a->routed) != 0 ||
+            memcmp(a->columns, b->columns, sizeof a->columns) != 0) {
+            printf("not ok: scene %llu, rank %d of %d: other quotas, step %lld here, %lld there\n",
+                   (unsigned long long)scene->seed, r, scene->ranks, (long long)a->answer.step,
+                   (long long)b->answer.step);
+            equal = false;
         }
         for (int32_t i = 0; i < a->used && a->used == b->used; i++)
             if (memcmp(a->buffers[i].host, b->buffers[i].host, a->buffers[i].bytes) != 0) {
