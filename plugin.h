@@ -61,10 +61,10 @@
  *             with the same layer and mode; ranks that differ get MISMATCH, and a rank that does
  *             not come ends every wait with PEER_LOST after the timeout. quiesce of sluice.ranks/1
  *             ends it at once with CANCELLED. On a device the wait is its stream's; what ends it
- *             after the timeout is a thread of the plugin, if sluice_host.threads is 2 or more,
- *             else `quiesce` or `set` alone. A rank whose arguments are INVALID has not come: it
- *             repeats the call corrected, or quiesces. After PEER_LOST, MISMATCH or CANCELLED no
- *             exchange is possible (NOT_READY) until `set` of sluice.ranks/1.
+ *             after the timeout is a thread of the plugin, if sluice_host.threads allows it (so by
+ *             default), else `quiesce` or `set` alone. A rank whose arguments are INVALID has not
+ *             come: it repeats the call corrected, or quiesces. After PEER_LOST, MISMATCH or
+ *             CANCELLED no exchange is possible (NOT_READY) until `set` of sluice.ranks/1.
  *   layout    is that of LP64 platforms.
  *
  * Words: E routed ("logical") experts, Z zero experts, K choices a token, F shared experts that
@@ -180,9 +180,9 @@ typedef struct sluice_host {
     void (*free)(void *user, void *data, size_t bytes, int32_t kind, sluice_device device);
     /* Nanoseconds of a clock that never goes back. NULL: CLOCK_MONOTONIC. */
     int64_t (*clock)(void *user);
-    /* How many threads one call may use, the caller's included, 1 ... 64. 0: as 1, and the plugin
-     * starts no thread. Results do not depend on it. A device of several ranks: 2 or more lets one
-     * thread of the plugin end the exchanges that a lost rank leaves waiting. */
+    /* How many threads one call may use, the caller's included, 1 ... 64. 0: as 1. Results do not
+     * depend on it. On a device where ranks exchange the plugin starts one thread, which ends the
+     * exchanges that a lost rank leaves waiting and does nothing else; 1: it does not. */
     int32_t threads;
     int32_t reserved;
 } sluice_host;
@@ -195,9 +195,9 @@ SLUICE_ASSERT_ENDS_WITH(sluice_host, reserved);
  * need all_gather and all_to_all, SUMMED_LOAD isend, irecv, poll, cancel and resume too. Elsewhere,
  * without cancel quiesce cannot end a wait, and without resume `set` needs a new comm. For ranks as
  * threads or over MPI, comm_threads.h and comm_mpi.h of src/comm fill this in. Buffers are host
- * memory, on a device too: there the callbacks agree, count and open; rows go by the device's own
- * communicator. One comm serves one context, and must outlive it or the `set` of sluice.ranks/1
- * that replaces it.
+ * memory, on a device too: there `open`, `set` and windows of load use them, while counts and rows
+ * go by the device's own communicator. One comm serves one context, and must outlive it or the
+ * `set` of sluice.ranks/1 that replaces it.
  *
  * Callbacks return SLUICE_OK, PEER_LOST, CANCELLED or MISMATCH (a message of an unexpected length);
  * isend and irecv also NO_MEMORY; any other status is taken as a failure of the exchange.
@@ -633,9 +633,10 @@ typedef struct sluice_api {
      * inside a slot by source rank, then token. Collective.
      * COUNT: exchanges counts and waits, on a device also for what its stream was given before, all
      * within timeout_ns; row_count (on the host), slot_counts and slot_starts are filled in. Not
-     * capturable. SEND: moves the rows of the same ids, num_valid and lane; a rank whose outputs
-     * are too small still takes part, and all ranks get INVALID naming it and may repeat SEND. Both
-     * need USE_EXACT.
+     * capturable. SEND: moves the rows of the same ids, num_valid and lane. A rank whose outputs
+     * are too small gets INVALID naming it, and so do all others where the call waits for them (on
+     * a host); who got it repeats SEND. On a device SEND waits for nobody: the others' streams wait
+     * for that rank. Both need USE_EXACT.
      * FIXED (USE_FIXED): one call, nothing on the host; outputs hold needs.fixed_rows rows, of
      * which slot_starts[L] are used (GROUPED), or slot_counts[s] of each slot (STRIDED; the rows
      * behind them are left as they were). What exceeds a capacity is dropped and reported: all

@@ -16,10 +16,16 @@ static size_t scratch_bytes(const sluice_context *context, const struct sl_layer
     return (size_t)bytes;
 }
 
-size_t slc_balance_row(const sluice_context *context, const struct sl_layer *layer)
+size_t slc_balance_least(const sluice_context *context, const struct sl_layer *layer)
 {
     size_t entries = (size_t)sl_balance_entries(context, layer);
     return sizeof(struct slc_head) + (entries + 4) / 4 * 4 * sizeof(int32_t);
+}
+
+size_t slc_balance_row(const sluice_context *context, const struct sl_layer *layer)
+{
+    size_t shared = slc_of(context)->share_row;
+    return shared ? shared : slc_balance_least(context, layer);
 }
 
 /* What is zero before the first call. */
@@ -170,15 +176,6 @@ slcu_result slc_balance_renew(sluice_context *context, int32_t bank, void *strea
 
 /* ------------------------------------------------------------------------------ one extension */
 
-static sluice_status check(sluice_context *context, const sluice_balance_config *config)
-{
-    if (config->mode == SLUICE_BALANCE_STALE && context->uses & SLUICE_USE_EXACT)
-        return sl_fail(context, SLUICE_UNSUPPORTED,
-                       "config.mode is STALE and uses has EXACT: the CUDA backend's exact dispatch "
-                       "of this version carries no counts");
-    return SLUICE_OK;
-}
-
 static void *make_window(const sluice_context *context, size_t bytes)
 {
     const struct slc_gpu *gpu = &slc_of(context)->gpu;
@@ -290,7 +287,6 @@ static sluice_status add(sluice_context *context, int32_t layer, const struct sl
 }
 
 const struct sl_balance_there slc_balance_there = {
-    .check = check,
     .make_window = make_window,
     .drop_window = drop_window,
     .forget = forget_layer,

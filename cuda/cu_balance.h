@@ -26,8 +26,9 @@ struct slc_layer_balance {
     void *cost;    /* COST: beside it */
 };
 
-/* Bytes of the NOW rows. */
+/* Bytes of the NOW rows; and of what is in them. */
 size_t slc_balance_row(const sluice_context *context, const struct sl_layer *layer);
+size_t slc_balance_least(const sluice_context *context, const struct sl_layer *layer);
 
 /* context->balance on the device; NULL: no policy is balanced. */
 struct slc_balance_state {

@@ -17,8 +17,8 @@ static struct slc_costs costs_of(const struct sl_layer_balance *host)
     struct slc_costs none = {0};
     if (!costs)
         return none;
-    return (struct slc_costs){
-        costs->expert_ps, costs->row_ps, costs->near_ps, costs->far_ps, costs->add, 0};
+    return (struct slc_costs){costs->expert_ps, costs->row_ps, costs->near_ps,
+                              costs->far_ps,    costs->add,    0};
 }
 
 static struct slc_balance problem_of(const sluice_context *context, const struct slc_job *job)
@@ -153,7 +153,7 @@ static sluice_status run(sluice_context *context, struct slc_balance_pass *pass,
 {
     sluice_status status = slc_judge(context, "counting choices", count(context, pass, stream));
     if (!status)
-        status = slc_share_gather(context, &pass->meet, stream);
+        status = slc_share_trade(context, &pass->meet, stream);
     if (status)
         return status;
     slcu_result error = solve(context, pass, stream);
@@ -229,7 +229,7 @@ static sluice_status check_call(const struct sl_call *call, int32_t layer, void 
                        "%lld rows: under a balanced policy a call has at most %d",
                        (long long)call->rows, INT32_MAX / SL_MAX_K);
     bool now = call->context->balance->layers[layer].config.mode == SLUICE_BALANCE_NOW;
-    return now && slc_of(call->context)->mover ? slc_mover_ready(call->context, stream) : SLUICE_OK;
+    return now ? slc_share_ready(call->context, stream) : SLUICE_OK;
 }
 
 sluice_status slc_balance_run(const struct sl_call *call, struct slc_job *job, bool route,
@@ -239,10 +239,9 @@ sluice_status slc_balance_run(const struct sl_call *call, struct slc_job *job, b
     sluice_status status = check_call(call, job->map.layer, stream);
     if (status || (status = begin(call, job, route, stream)))
         return status;
-    struct slc_balance_pass pass = {
-        .job = *job,
-        .balance = problem_of(context, job),
-        .call = call_of(context, job, without_ids(call, route))};
+    struct slc_balance_pass pass = {.job = *job,
+                                    .balance = problem_of(context, job),
+                                    .call = call_of(context, job, without_ids(call, route))};
     fill_meet(context, &pass);
     slcu_result error = slc_gpu_enter(&slc_of(context)->gpu);
     if (error)

@@ -1,12 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cu_carry.h"
 
+#include "../src/core/sl_hash.h"
 #include "cu_balance.h"
 #include "kernels/carry_job.h"
 
-bool slc_carries(const struct sl_dispatch *call)
+int64_t slc_carry_at(const struct slc_move *job)
 {
-    return sl_balance_carried(call->context, call->args->layer) > 0;
+    return (int64_t)sizeof(struct slc_head) + ((int64_t)job->local + 1) * (int64_t)sizeof(int32_t);
+}
+
+int64_t slc_carry_bytes(const struct sl_dispatch *call)
+{
+    return sl_balance_carried(call->context, call->args->layer) * (int64_t)sizeof(int32_t);
+}
+
+uint64_t slc_carry_form(const struct sl_dispatch *call, uint64_t form)
+{
+    int64_t bytes = slc_carry_bytes(call);
+    return bytes > 0 ? sl_mix(form, &bytes, sizeof bytes) : form;
 }
 
 static struct slc_carried carried_of(const struct sl_dispatch *call, const struct slc_move *job)
@@ -24,6 +36,10 @@ static struct slc_carried carried_of(const struct sl_dispatch *call, const struc
         .start = there->alive_start,
         .copies = there->alive_copies,
         .row = job->carried,
+        .out = job->out ? job->out + slc_carry_at(job) : NULL,
+        .in = job->in ? job->in + slc_carry_at(job) : NULL,
+        .out_stride = job->out_stride,
+        .in_stride = job->in_stride,
         .window = host->window,
         .sums = own->counts,
         .step = own->step,
@@ -41,26 +57,22 @@ static struct slc_carried carried_of(const struct sl_dispatch *call, const struc
     };
 }
 
-slcu_result slc_carry(const struct sl_dispatch *call, const struct slc_move *job, char *out,
-                      int64_t stride)
+static slcu_result launch(const struct sl_dispatch *call, const struct slc_move *job,
+                          enum slc_kernel kernel)
 {
-    if (!slc_carries(call))
+    if (slc_carry_bytes(call) == 0)
         return SLCU_SUCCESS;
     struct slc_carried carried = carried_of(call, job);
-    carried.out = out;
-    carried.out_stride = stride;
-    return slc_start(&slc_of(call->context)->gpu, SLC_K_carry, 1, SLC_CARRY_WARPS, 0, &carried,
+    return slc_start(&slc_of(call->context)->gpu, kernel, 1, SLC_CARRY_WARPS, 0, &carried,
                      call->args->stream);
 }
 
-slcu_result slc_take_carried(const struct sl_dispatch *call, const struct slc_move *job,
-                             const char *in, int64_t stride)
+slcu_result slc_carry(const struct sl_dispatch *call, const struct slc_move *job)
 {
-    if (!slc_carries(call))
-        return SLCU_SUCCESS;
-    struct slc_carried carried = carried_of(call, job);
-    carried.in = in;
-    carried.in_stride = stride;
-    return slc_start(&slc_of(call->context)->gpu, SLC_K_take_carried, 1, SLC_CARRY_WARPS, 0,
-                     &carried, call->args->stream);
+    return launch(call, job, SLC_K_carry);
+}
+
+slcu_result slc_take_carried(const struct sl_dispatch *call, const struct slc_move *job)
+{
+    return launch(call, job, SLC_K_take_carried);
 }

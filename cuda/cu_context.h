@@ -32,6 +32,7 @@ struct slc_context {
     int32_t *living_there;
     struct slc_balance_state *balance; /* cu_balance.h; NULL: no policy is balanced */
     struct slc_water_state *water;     /* cu_water.h; NULL: no shared column goes by it */
+    size_t share_row; /* bytes of every row of counts that ranks share (cu_share.c); 0: none is */
     /* cu_land.c: of windows of load */
     uint64_t *landing; /* pinned: [P] of every bank */
     slcu_event landed;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * dispatch, exact: count, then send. Counts cross by the engine's callbacks, which name who is
- * missing or differs; rows cross by NCCL, in rounds that staging has room for. */
-#include <string.h>
-
+ * dispatch, exact: count, then send. COUNT waits for every rank's counts, and compares what they
+ * are in; SEND waits for nobody: its rows cross in rounds that staging has room for, the first with
+ * heads in front, which kernels compare. */
+#include "../src/core/mutant.h"
+#include "cu_carry.h"
 #include "cu_dispatch.h"
 
 /* -------------------------------------------------------------------------------------- count */
@@ -22,32 +23,92 @@ static sluice_status refuse_capture(const struct sl_dispatch *call)
     return SLUICE_OK;
 }
 
-static slcu_result enqueue_layout(const struct sl_dispatch *call, const struct slc_move *job)
+/* What one rank tells another: a head, then rows of each of its slots, then tokens, then what the
+ * step balance has for it. */
+static const struct slc_head *head_at(const char *said)
 {
-    const struct slcu_driver *driver = slc_of(call->context)->gpu.driver;
-    void *stream = call->args->stream;
-    slcu_result error = slc_move_launch(call->context, job, SLC_K_lay_out, call->tokens, stream);
-    return error ? error
-                 : driver->MemcpyDtoHAsync(slc_lane_of(call)->totals, slc_address(job->totals),
-                                           (size_t)job->keys * sizeof(int32_t), stream);
+    return (const struct slc_head *)(const void *)said;
 }
 
-/* From what the layout found to what each peer is told: rows of its slots, then tokens. */
-static void fill_counts(const struct sl_dispatch *call)
+static const int32_t *counts_at(const char *said)
 {
-    struct sl_exchange *exchange = call->exchange;
+    return (const int32_t *)(const void *)(said + sizeof(struct slc_head));
+}
+
+static void fill_count(const struct sl_dispatch *call, struct slc_move *job)
+{
+    struct slc_lane *lane = slc_lane_of(call);
+    slc_fill_layout(call, job);
+    slc_fill_exchange(call->context, job, SL_KIND_COUNT, call->args->layer, call->args->lane,
+                      slc_carry_form(call, (uint64_t)call->columns));
+    job->call.epoch = call->layer->bank->epoch;
+    job->out = lane->said_out;
+    job->in = lane->said_in;
+    job->out_stride = job->in_stride = lane->said_stride;
+    job->counts_in = counts_at(lane->said_in);
+    job->counts_stride = lane->said_stride / (int64_t)sizeof(int32_t);
+}
+
+static void said_message(const void *data, int32_t peer, struct slc_message *message)
+{
+    const struct slc_move *job = data;
+    message->from = job->out + peer * job->out_stride;
+    message->to = job->in + peer * job->in_stride;
+    message->send_bytes = message->recv_bytes = job->in_stride;
+}
+
+/* Counts cross, and both what was told and what was heard come to the host. */
+static sluice_status trade_counts(const struct sl_dispatch *call, const struct slc_move *job)
+{
+    sluice_context *context = call->context;
+    const struct slcu_driver *driver = slc_of(context)->gpu.driver;
     const struct slc_lane *lane = slc_lane_of(call);
-    int32_t local = call->lane->rows.local, ranks = call->context->ranks;
-    int64_t width = local + 1;
-    for (int32_t p = 0; p < call->lane->send.peers; p++) {
-        int32_t rank = call->context->living[p];
-        int32_t *to = exchange->counts_out + p * width;
-        memcpy(to, lane->totals + (ptrdiff_t)rank * local, (size_t)local * sizeof *to);
-        to[local] = lane->totals[ranks * local + rank];
-        exchange->send[p] = to;
-        exchange->recv[p] = exchange->counts_in + p * width;
-        exchange->send_bytes[p] = exchange->recv_bytes[p] = (size_t)width * sizeof *to;
-    }
+    void *stream = call->args->stream;
+    slcu_result error = slc_move_launch(context, job, SLC_K_lay_out, call->tokens, stream);
+    if (!error)
+        error = slc_move_launch(context, job, SLC_K_tell_counts, 1, stream);
+    if (!error)
+        error = slc_carry(call, job);
+    sluice_status status = slc_judge(context, "laying out a dispatch", error);
+    if (status || (status = slc_move_group(context, job, said_message, stream)))
+        return status;
+    size_t bytes = 2 * (size_t)context->ranks * (size_t)lane->said_stride;
+    error = driver->MemcpyDtoHAsync(lane->said, slc_address(lane->said_out), bytes, stream);
+    status = slc_judge(context, "reading counts", error);
+    return status ? status : slc_move_wait(context, call->args->lane, stream);
+}
+
+static struct sl_header header_of(const struct slc_head *head)
+{
+    return (struct sl_header){.magic = head->magic == SLC_HEAD_MAGIC ? SL_HEADER_MAGIC : 0,
+                              .kind = head->kind,
+                              .layer = head->layer,
+                              .lane = head->lane,
+                              .number = head->number,
+                              .epoch = head->epoch,
+                              .map = SL_MUTANT(maps_not_compared) ? 0 : head->map,
+                              .form = head->form};
+}
+
+/* Have all ranks come to the same COUNT? */
+static sluice_status compare(const struct sl_dispatch *call)
+{
+    sluice_context *context = call->context;
+    const struct slc_lane *lane = slc_lane_of(call);
+    int32_t peers = context->living_count, own = lane->job.own;
+    const char *told = lane->said, *heard = told + context->ranks * lane->said_stride;
+    if (peers == 1)
+        return SLUICE_OK;
+    struct sl_header mine = header_of(head_at(told + (own == 0) * lane->said_stride));
+    for (int32_t p = 0; p < peers; p++)
+        call->exchange->headers[p] =
+            p == own ? mine : header_of(head_at(heard + p * lane->said_stride));
+    sluice_status status = sl_exchange_compare(context, &mine);
+    if (status)
+        slc_mover_part(context, status, SLUICE_OP_DISPATCH, call->args->layer);
+    else
+        __atomic_store_n(&lane->told->ended, mine.number, __ATOMIC_RELEASE);
+    return status;
 }
 
 static int64_t sum_of(const int32_t *counts, int32_t local)
@@ -60,59 +121,37 @@ static int64_t sum_of(const int32_t *counts, int32_t local)
 
 static void lay_out(const struct sl_dispatch *call)
 {
-    const struct sl_exchange *exchange = call->exchange;
     struct slc_lane *lane = slc_lane_of(call);
     int32_t local = call->lane->rows.local;
-    int64_t width = local + 1;
+    const char *told = lane->said, *heard = told + call->context->ranks * lane->said_stride;
     for (int32_t p = 0; p < call->lane->rows.peers; p++) {
-        const int32_t *out = exchange->counts_out + p * width;
-        const int32_t *in = exchange->counts_in + p * width;
+        const int32_t *in = counts_at(heard + p * lane->said_stride);
+        const int32_t *out = p == lane->job.own ? in : counts_at(told + p * lane->said_stride);
         lane->tokens_to[p] = out[local];
         lane->tokens_from[p] = in[local];
         lane->rows_to[p] = sum_of(out, local);
         lane->rows_from[p] = sum_of(in, local);
-        memcpy(lane->counts + p * width, in, (size_t)width * sizeof *in);
     }
-    sl_layout_rows(&call->lane->rows, exchange->counts_in, width, exchange->transport.row_align, 0,
-                   INT32_MAX);
-}
-
-static slcu_result enqueue_rows(const struct sl_dispatch *call, const struct slc_move *job)
-{
-    const struct slcu_driver *driver = slc_of(call->context)->gpu.driver;
-    size_t bytes = (size_t)job->peers * (size_t)job->counts_stride * sizeof(int32_t);
-    slcu_result error =
-        driver->MemcpyHtoDAsync(slc_address(slc_lane_of(call)->counts_there),
-                                slc_lane_of(call)->counts, bytes, call->args->stream);
-    return error ? error
-                 : slc_move_launch(call->context, job, SLC_K_lay_rows, 1, call->args->stream);
+    sl_layout_rows(&call->lane->rows, counts_at(heard), lane->job.counts_stride,
+                   call->exchange->transport.row_align, 0, INT32_MAX);
 }
 
 sluice_status slc_dispatch_count(struct sl_dispatch *call)
 {
     sluice_context *context = call->context;
     struct slc_move *job = &slc_lane_of(call)->job;
-    struct sl_header header = {.kind = SL_KIND_COUNT,
-                               .layer = call->args->layer,
-                               .lane = call->args->lane,
-                               .form = (uint64_t)call->columns};
     sluice_status status = refuse_capture(call);
-    if (status || (status = slc_mover_usable(context)))
+    if (status || (status = slc_mover_ready(context, call->args->stream)))
         return status;
     slc_begin_lane(call);
-    slc_fill_layout(call, job);
-    job->counts_in = slc_lane_of(call)->counts_there;
-    status = slc_judge(context, "laying out a dispatch", enqueue_layout(call, job));
-    if (status || (status = sl_exchange_meet(context, SL_CHANNEL_MOVE, &header)) ||
-        (status = slc_mover_ready(context, call->args->stream)) ||
-        (status = slc_move_wait(context, call->args->stream)))
-        return status;
-    fill_counts(call);
-    if ((status = sl_exchange_trade(context, SL_CHANNEL_MOVE, &header)))
+    fill_count(call, job);
+    if ((status = trade_counts(call, job)) || (status = compare(call)))
         return status;
     lay_out(call);
-    status = slc_judge(context, "laying out rows", enqueue_rows(call, job));
-    if (status)
+    slcu_result error = slc_move_launch(context, job, SLC_K_lay_rows, 1, call->args->stream);
+    if (!error)
+        error = slc_take_carried(call, job);
+    if ((status = slc_judge(context, "laying out rows", error)))
         return status;
     *call->args->row_count = call->lane->rows.total;
     call->lane->state = LANE_COUNTED;
@@ -139,10 +178,13 @@ static void message(const void *data, int32_t peer, struct slc_message *message)
 {
     const struct round *round = data;
     const struct slc_move *job = round->job;
-    message->from = job->out + peer * job->out_stride;
-    message->to = job->in + peer * job->in_stride;
-    message->send_bytes = part_of(round, round->lane->tokens_to[peer]) * job->record;
-    message->recv_bytes = part_of(round, round->lane->tokens_from[peer]) * job->record;
+    int64_t head = round->first == 0 ? 0 : job->front; /* what only the first message has */
+    message->from = job->out + peer * job->out_stride + head;
+    message->to = job->in + peer * job->in_stride + head;
+    message->send_bytes =
+        part_of(round, round->lane->tokens_to[peer]) * job->record + job->front - head;
+    message->recv_bytes =
+        part_of(round, round->lane->tokens_from[peer]) * job->record + job->front - head;
 }
 
 /* The greatest number of tokens that this round has from a peer, and whether it has any at all. */
@@ -190,9 +232,9 @@ static sluice_status move(const struct sl_dispatch *call)
     job->out = lane->out;
     job->in = lane->in;
     job->out_stride = job->in_stride = (int64_t)mover->pair_bytes;
-    job->front = 0;
+    job->front = (int32_t)sizeof(struct slc_head);
     if (mover->pair_bytes)
-        round.most = (int64_t)mover->pair_bytes / job->record;
+        round.most = ((int64_t)mover->pair_bytes - job->front) / job->record;
     for (bool goes_on = true; goes_on; round.first += round.most) {
         struct round next = round;
         bool ignored = false;
@@ -218,25 +260,36 @@ static void tally(const struct sl_dispatch *call)
     uint64_t tokens = 0, others = (uint64_t)call->lane->send.peers - 1;
     for (int32_t p = 0; p < call->lane->send.peers; p++)
         tokens += p == lane->job.own ? 0 : (uint64_t)lane->tokens_to[p];
-    uint64_t frame = others * (2 * sizeof(struct sl_header) + ((uint64_t)lane->job.local + 1) * 4);
+    uint64_t frame = others * (sizeof(struct slc_head) + (uint64_t)lane->said_stride);
     add(&call->context->tally.dispatch_useful, tokens * call->token_bytes);
     add(&call->context->tally.dispatch_moved, tokens * (uint64_t)lane->job.record + frame);
 }
 
+/* Nothing has moved yet, and the others wait for this rank: it may repeat the call. */
+static sluice_status check_rows(const struct sl_dispatch *call)
+{
+    int64_t held = sl_dispatch_held(call), wanted = call->lane->rows.total;
+    if (held >= wanted)
+        return SLUICE_OK;
+    return sl_fail(call->context, SLUICE_INVALID,
+                   "rows of rank %d hold %lld rows: dispatch needs %lld", call->context->rank,
+                   (long long)held, (long long)wanted);
+}
+
 sluice_status slc_dispatch_send(struct sl_dispatch *call)
 {
-    struct sl_header header;
     sluice_status status;
     if (call->tokens != call->lane->tokens || call->columns != call->lane->columns)
         return sl_fail(call->context, SLUICE_INVALID,
                        "dispatch_ids are not those of the COUNT that made the handle");
     if ((status = refuse_capture(call)) || (status = slc_mover_usable(call->context)) ||
-        (status = sl_dispatch_meet(call, &header)))
+        (status = check_rows(call)))
         return status;
     struct slc_move *job = &slc_lane_of(call)->job;
     job->in_ids = sl_ids_of(&call->ids);
     slc_fill_send(call, job);
-    slc_fill_exchange(call->context, job, SL_KIND_SEND, call->args->layer, call->args->lane, 0);
+    slc_fill_exchange(call->context, job, SL_KIND_SEND, call->args->layer, call->args->lane,
+                      sl_dispatch_form(call));
     if ((status = move(call)))
         return status;
     tally(call);

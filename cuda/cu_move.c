@@ -4,6 +4,8 @@
 
 #include "cu_mover.h"
 
+static const int64_t SPIN_NS = 100000;
+
 static int32_t shared_bytes(enum slc_kernel kernel, const struct slc_move *job, int32_t warps)
 {
     switch (kernel) {
@@ -76,10 +78,7 @@ void slc_fill_exchange(const sluice_context *context, struct slc_move *job, int3
 static sluice_status lost(sluice_context *context, sluice_status status, const char *what,
                           const char *why)
 {
-    slc_mover_lose(context, status, -1, SLUICE_OP_DISPATCH, -1);
-    slc_of(context)->mover->lost.said = true;
-    for (int32_t channel = 0; channel < 4; channel++)
-        context->exchange->broken[channel] = status;
+    slc_mover_part(context, status, SLUICE_OP_DISPATCH, -1);
     return sl_fail(context, status, "%s: %s", what, why);
 }
 
@@ -96,10 +95,9 @@ static slnc_result post(struct slc_comm *comm, int32_t peer, const struct slc_me
     return result;
 }
 
-static slnc_result post_all(sluice_context *context, const void *call, slc_message_fn *message,
-                            void *stream)
+static slnc_result post_all(const sluice_context *context, struct slc_comm *comm, const void *call,
+                            slc_message_fn *message, void *stream)
 {
-    struct slc_comm *comm = &slc_of(context)->mover->comm;
     slnc_result result = comm->nccl.GroupStart();
     if (result != SLNC_SUCCESS)
         return result;
@@ -113,10 +111,24 @@ static slnc_result post_all(sluice_context *context, const void *call, slc_messa
     return result == SLNC_SUCCESS || result == SLNC_IN_PROGRESS ? ended : result;
 }
 
+slnc_result slc_move_post(const sluice_context *context, struct slc_comm *comm, const void *call,
+                          slc_message_fn *message, void *stream, const char **why)
+{
+    slnc_result result = post_all(context, comm, call, message, stream);
+    result = slc_comm_settle(comm, result, context->timeout_ns);
+    *why = result == SLNC_SUCCESS       ? NULL
+           : result == SLNC_IN_PROGRESS ? "not all ranks came in time"
+           : comm->comm                 ? slc_nccl_error(&comm->nccl, comm->comm, result)
+                                        : "its communicator was aborted";
+    slc_comm_rest(comm);
+    return result;
+}
+
 sluice_status slc_move_group(sluice_context *context, const void *call, slc_message_fn *message,
                              void *stream)
 {
     struct slc_comm *comm = &slc_of(context)->mover->comm;
+    const char *why;
     if (context->living_count == 1)
         return SLUICE_OK;
     if (!slc_comm_use(comm)) {
@@ -124,32 +136,48 @@ sluice_status slc_move_group(sluice_context *context, const void *call, slc_mess
         return status ? status
                       : lost(context, SLUICE_NOT_READY, "the exchange", "there is no communicator");
     }
-    slnc_result result = post_all(context, call, message, stream);
-    result = slc_comm_settle(comm, result, context->timeout_ns);
-    const char *why = result == SLNC_SUCCESS       ? NULL
-                      : result == SLNC_IN_PROGRESS ? "not all ranks came in time"
-                      : comm->comm                 ? slc_nccl_error(&comm->nccl, comm->comm, result)
-                                                   : "its communicator was aborted";
-    slc_comm_rest(comm);
+    slnc_result result = slc_move_post(context, comm, call, message, stream, &why);
     bool peer = result == SLNC_IN_PROGRESS || result == SLNC_REMOTE_ERROR;
     return why ? lost(context, peer ? SLUICE_PEER_LOST : SLUICE_DEVICE, "ncclGroupEnd", why)
                : SLUICE_OK;
 }
 
-sluice_status slc_move_wait(sluice_context *context, void *stream)
+static bool stopped(const struct slc_lane *lane)
+{
+    return __atomic_load_n(&lane->told->stopped, __ATOMIC_ACQUIRE) != 0;
+}
+
+/* Until the stream is done, the exchange was ended, or the time is over; a short wait does not
+ * sleep. */
+static slcu_result watch_stream(sluice_context *context, const struct slc_lane *lane, void *stream)
 {
     const struct slcu_driver *driver = slc_of(context)->gpu.driver;
-    if (context->living_count == 1)
-        return slc_judge(context, "waiting for the stream", driver->StreamSynchronize(stream));
     const struct timespec moment = {.tv_nsec = 5000};
-    int64_t since = sl_now(context);
+    int64_t since = sl_now(context), waited = 0;
     slcu_result error = driver->StreamQuery(stream);
-    while (error == SLCU_NOT_READY && sl_now(context) - since <= context->timeout_ns) {
-        (void)nanosleep(&moment, NULL);
+    while (error == SLCU_NOT_READY && !stopped(lane) && waited <= context->timeout_ns &&
+           !slc_comm_failed(&slc_of(context)->mover->comm)) {
+        if (waited > SPIN_NS)
+            (void)nanosleep(&moment, NULL);
         error = driver->StreamQuery(stream);
+        waited = sl_now(context) - since;
     }
-    if (error == SLCU_NOT_READY)
+    return error;
+}
+
+sluice_status slc_move_wait(sluice_context *context, int32_t lane_index, void *stream)
+{
+    const struct slc_lane *lane = &slc_of(context)->mover->lanes[lane_index];
+    slcu_result error = watch_stream(context, lane, stream);
+    if (error && error != SLCU_NOT_READY)
+        return slc_judge(context, "waiting for the stream", error);
+    if (!error && !stopped(lane))
+        return SLUICE_OK;
+    if (!stopped(lane) && __atomic_load_n(&lane->told->begun, __ATOMIC_ACQUIRE) <=
+                              __atomic_load_n(&lane->told->ended, __ATOMIC_ACQUIRE))
         return lost(context, SLUICE_PEER_LOST, "waiting for the stream",
-                    "what was enqueued before did not end in time");
-    return slc_judge(context, "waiting for the stream", error);
+                    "what was enqueued before has not ended");
+    if (!stopped(lane))
+        slc_watch_end(context, lane_index, slc_comm_failed(&slc_of(context)->mover->comm));
+    return slc_mover_usable(context);
 }

@@ -29,9 +29,17 @@ int32_t slc_layout_warps(int32_t keys)
 
 /* ------------------------------------------------------------------------------------- sizes */
 
-static size_t lay_there(const sluice_context *context, struct slc_move *job, int32_t **counts,
-                        char *base)
+/* A message of COUNT. */
+static int64_t said_bytes(const sluice_context *context)
 {
+    const struct sl_exchange *exchange = context->exchange;
+    int64_t counts = (int64_t)exchange->local_max + 1 + exchange->carried_max;
+    return slc_padded((int64_t)sizeof(struct slc_head) + counts * 4);
+}
+
+static size_t lay_there(const sluice_context *context, struct slc_lane *lane, char *base)
+{
+    struct slc_move *job = &lane->job;
     const struct sl_exchange *exchange = context->exchange;
     struct sl_cut cut = {base, 0};
     int64_t tokens = exchange->tokens_max, local = exchange->local_max, ranks = context->ranks;
@@ -54,10 +62,12 @@ static size_t lay_there(const sluice_context *context, struct slc_move *job, int
     job->landing = sl_piece(&cut, ranks + 1, sizeof *job->landing);
     job->came = sl_piece(&cut, ranks, sizeof *job->came);
     job->came_rows = sl_piece(&cut, ranks, sizeof *job->came_rows);
-    *counts = sl_piece(&cut, ranks * (local + 1), sizeof **counts);
     bool asked = exchange->carried_max > 0;
     job->wanted = asked ? sl_piece(&cut, ranks * local, sizeof *job->wanted) : NULL;
     job->carried = sl_piece(&cut, exchange->carried_max, sizeof *job->carried);
+    lane->said_stride = said_bytes(context);
+    lane->said_out = sl_piece(&cut, 2 * ranks, (size_t)lane->said_stride);
+    lane->said_in = lane->said_out ? lane->said_out + ranks * lane->said_stride : NULL;
     return cut.used;
 }
 
@@ -84,13 +94,12 @@ static size_t lay_host(const sluice_context *context, struct slc_mover *mover, c
 static size_t lay_pinned(const sluice_context *context, struct slc_mover *mover, char *base)
 {
     struct sl_cut cut = {base, 0};
-    int64_t ranks = context->ranks, local = context->exchange->local_max;
-    mover->watch.head = sl_piece(&cut, 1, sizeof *mover->watch.head);
+    int64_t ranks = context->ranks;
+    mover->look.head = sl_piece(&cut, 1, sizeof *mover->look.head);
     mover->share.told = sl_piece(&cut, 1, sizeof *mover->share.told);
     for (int32_t i = 0; i < mover->lane_count; i++) {
         mover->lanes[i].told = sl_piece(&cut, 1, sizeof *mover->lanes[i].told);
-        mover->lanes[i].totals = sl_piece(&cut, keys_of(context), sizeof(int32_t));
-        mover->lanes[i].counts = sl_piece(&cut, ranks * (local + 1), sizeof(int32_t));
+        mover->lanes[i].said = sl_piece(&cut, 2 * ranks, (size_t)said_bytes(context));
     }
     return cut.used;
 }
@@ -115,8 +124,7 @@ static void size_staging(const sluice_context *context, struct slc_mover *mover)
         landing = tokens * (exact ? columns : sl_least(columns, ranks)) * back + ranks * head;
     }
     if (context->uses & SLUICE_USE_FIXED) {
-        int64_t counts = (int64_t)exchange->local_max + 1 + exchange->carried_max;
-        int64_t front = slc_padded(head + counts * 4);
+        int64_t front = said_bytes(context);
         int64_t rows = exact ? t->capacity_back : t->capacity_pair;
         pair = most(pair, most(front + t->capacity_pair * token, head + rows * back));
     }
@@ -162,7 +170,7 @@ static bool open_lane(sluice_context *context, struct slc_lane *lane, slcu_resul
     lane->there = slc_alloc_there(context, mover->there_bytes);
     if (!lane->there)
         return false;
-    (void)lay_there(context, &lane->job, &lane->counts_there, lane->there);
+    (void)lay_there(context, lane, lane->there);
     lane->job.told = lane->told;
     lane->job.moved = mover->moved;
     *error = driver->MemsetD8Async(slc_address(lane->there), 0, mover->there_bytes, NULL);
@@ -220,13 +228,12 @@ sluice_status slc_mover_open(sluice_context *context, const struct sl_text *text
                              sluice_needs *needs, bool query)
 {
     struct slc_mover sizes = {.lane_count = context->exchange->transport.lanes};
-    struct slc_move job;
-    int32_t *counts;
+    struct slc_lane lane;
     slcu_result error = SLCU_SUCCESS;
     if (sizes.lane_count == 0 && !slc_shares(context))
         return SLUICE_OK;
     size_staging(context, &sizes);
-    sizes.there_bytes = lay_there(context, &job, &counts, NULL);
+    sizes.there_bytes = lay_there(context, &lane, NULL);
     sizes.host_bytes = lay_host(context, &sizes, NULL);
     sizes.pinned_bytes = lay_pinned(context, &sizes, NULL);
     add_needs(context, &sizes, needs);
@@ -241,7 +248,8 @@ sluice_status slc_mover_open(sluice_context *context, const struct sl_text *text
     mover->host = sl_alloc(context, mover->host_bytes, SLUICE_MEM_STATE);
     if (mover->host)
         (void)lay_host(context, mover, mover->host);
-    if (mover->host && open_device(context, &error) && slc_watch_open(context))
+    if (mover->host && open_device(context, &error) && slc_look_open(context, &error) &&
+        slc_watch_open(context))
         return SLUICE_OK;
     if (error && error != SLCU_OUT_OF_MEMORY)
         return sl_text_fail(text, SLUICE_DEVICE, "preparing dispatch failed: %s",
@@ -256,6 +264,7 @@ void slc_mover_close(sluice_context *context)
     if (!mover)
         return;
     slc_watch_close(context);
+    slc_look_close(context);
     slc_comm_close(&mover->comm);
     slc_comm_close(&mover->share.comm);
     pthread_mutex_destroy(&mover->told_lock);
@@ -362,6 +371,7 @@ slcu_result slc_mover_renew(sluice_context *context, void *stream)
     mover->lost = (struct slc_lost){.status = SLUICE_OK};
     mover->shortage = (struct slc_short){0, 0, 0, 0};
     pthread_mutex_unlock(&mover->told_lock);
+    atomic_store(&mover->ending, false);
     return error;
 }
 

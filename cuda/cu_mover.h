@@ -7,6 +7,7 @@
 #include "../src/backend/bk_dispatch.h"
 #include "cu_comm.h"
 #include "cu_context.h"
+#include "cu_look.h"
 #include "kernels/meet_job.h"
 
 /* A lane's memory; what the host knows of its dispatch is sl_lane's and below. */
@@ -14,9 +15,10 @@ struct slc_lane {
     struct slc_move job; /* every pointer that does not depend on a call */
     void *there;         /* on the device */
     char *out, *in;      /* staging, [peers] regions of pair_bytes, and at least landing_bytes */
-    int32_t *totals;     /* pinned, [keys]: what job.totals came to */
-    int32_t *counts;     /* pinned, [ranks][L + 1]: what comes, on its way to counts_there */
-    int32_t *counts_there;
+    /* exact: what COUNT tells and hears, [ranks] messages of said_stride each, on the device; said:
+     * pinned, what both were */
+    char *said_out, *said_in, *said;
+    int64_t said_stride;
     struct slc_told *told; /* pinned; job.told */
     int64_t *heads_back;   /* [ranks] where the heads of the last combine are to land in `in` */
     /* exact: tokens and rows to and from each peer, [ranks] each */
@@ -43,15 +45,15 @@ struct slc_watch {
     pthread_t thread;
     bool runs;
     atomic_bool stop;
-    slcu_stream stream;
-    struct slc_head *head; /* pinned */
 };
 
 struct slc_mover {
     struct slc_lane lanes[SL_MOST_LANES];
     struct slc_comm comm; /* of all lanes; none where this rank is alone */
     struct slc_share share;
+    struct slc_look look;
     struct slc_watch watch;
+    atomic_bool ending;        /* a thread has found, or is finding, who is lost; until `set` */
     pthread_mutex_t told_lock; /* guards the two below, and what lanes were told */
     struct slc_lost lost;
     struct slc_short shortage; /* what no call has returned yet; kind 0: none */
@@ -97,17 +99,29 @@ void slc_mover_heed(sluice_context *context);
 void slc_mover_lose(sluice_context *context, sluice_status status, int32_t rank, int32_t op,
                     int32_t layer);
 void slc_mover_cancel(sluice_context *context);
+/* The same where the call that found it has said so. */
+void slc_mover_part(sluice_context *context, sluice_status status, int32_t op, int32_t layer);
 
 /* Adds what fixed dispatches counted on the device, or sets it to zero. */
 sluice_status slc_mover_tally(sluice_context *context, sluice_stats *stats);
 sluice_status slc_mover_zero(sluice_context *context);
 
-/* Does the engine let a thread watch? */
+/* The rank that this one exchanges with where there is but one; else -1. */
+static inline int32_t slc_only_peer(const sluice_context *context)
+{
+    return context->living_count == 2 ? context->living[1 - context->comm.rank] : -1;
+}
+
+/* Does a thread watch? An engine that says nothing gets one. */
 static inline bool slc_watched(const sluice_context *context)
 {
-    return context->host.threads > 1 && context->ranks > 1;
+    return context->host.threads != 1 && context->ranks > 1;
 }
-/* False: no thread, or no stream for it. */
+/* False: no thread. */
+/* Ends the exchange that a lane (-1: what is shared) has begun and not ended, with a fault that names
+ * who did not come to it; the first caller does it. early: before its time, as what runs on the
+ * communicator has failed. [any thread] */
+void slc_watch_end(sluice_context *context, int32_t index, bool early);
 bool slc_watch_open(sluice_context *context);
 void slc_watch_close(sluice_context *context);
 
@@ -126,15 +140,22 @@ static inline int64_t slc_padded(int64_t bytes)
 sluice_status slc_dispatch(sluice_context *context, const sluice_dispatch_args *args);
 sluice_status slc_combine(sluice_context *context, const sluice_combine_args *args);
 
-/* ---- cu_share.c, with the device's context entered */
+/* ---- cu_share.c, with the device's context entered but in the first */
+
+/* slc_mover_ready, for a call that shares counts. */
+sluice_status slc_share_ready(sluice_context *context, void *stream);
+
+/* Bytes of the greatest row that ranks share, 0: none; all are as long, so that what ranks that
+ * make different calls send each other fits, and says so. */
+size_t slc_share_row(const sluice_context *context);
 
 /* What kernels need to meet the other ranks: rows of `bytes`, this one's at `mine`, a head and then
  * what is shared. told stays NULL where this rank is alone. */
 void slc_fill_meet(const sluice_context *context, struct slc_meet *meet, int32_t layer,
                    uint64_t form, char *mine, char *rows, int64_t bytes);
 
-/* Between the kernels that begin and end it. */
-sluice_status slc_share_gather(sluice_context *context, const struct slc_meet *meet, void *stream);
+/* Between the kernels that begin and end it: every rank's row to every other. */
+sluice_status slc_share_trade(sluice_context *context, const struct slc_meet *meet, void *stream);
 
 /* ---- cu_move.c: steps of both, with the device's context entered */
 
@@ -160,11 +181,17 @@ struct slc_message {
 };
 typedef void slc_message_fn(const void *call, int32_t peer, struct slc_message *message);
 
+/* Posts such a group to a communicator between slc_comm_use and slc_comm_rest, and rests it. *why:
+ * what went wrong, or NULL. */
+slnc_result slc_move_post(const sluice_context *context, struct slc_comm *comm, const void *call,
+                          slc_message_fn *message, void *stream, const char **why);
+
 /* One group of sends and receives with all other peers. OK where this rank is alone. */
 sluice_status slc_move_group(sluice_context *context, const void *call, slc_message_fn *message,
                              void *stream);
 
-/* Waits until the stream has done all it was given. Errors: PEER_LOST after the timeout. */
-sluice_status slc_move_wait(sluice_context *context, void *stream);
+/* Waits until the stream has done all it was given, an exchange of that lane as the last. Errors:
+ * after the timeout PEER_LOST or MISMATCH, naming the rank where its message tells; CANCELLED. */
+sluice_status slc_move_wait(sluice_context *context, int32_t lane, void *stream);
 
 #endif

@@ -23,9 +23,7 @@ enum {
     SLNC_IN_PROGRESS = 7
 };
 
-/* ncclDataType_t and ncclRedOp_t */
-enum { SLNC_INT8 = 0, SLNC_INT32 = 2, SLNC_INT64 = 4 };
-enum { SLNC_SUM = 0 };
+enum { SLNC_INT8 = 0 }; /* ncclDataType_t */
 
 /* The members that NCCL 2.18 knows; a later one takes the rest as not given, by `size`. */
 typedef struct slnc_config {
@@ -59,11 +57,7 @@ enum { SLNC_NOT_GIVEN = INT_MIN, SLNC_CONFIG_VERSION = 21800 };
     F(GroupEnd, (void))                                                                            \
     F(Send,                                                                                        \
       (const void *from, size_t count, int type, int peer, slnc_comm comm, slcu_stream stream))    \
-    F(Recv, (void *to, size_t count, int type, int peer, slnc_comm comm, slcu_stream stream))      \
-    F(AllGather,                                                                                   \
-      (const void *from, void *to, size_t count, int type, slnc_comm comm, slcu_stream stream))    \
-    F(AllReduce, (const void *from, void *to, size_t count, int type, int op, slnc_comm comm,      \
-                  slcu_stream stream))
+    F(Recv, (void *to, size_t count, int type, int peer, slnc_comm comm, slcu_stream stream))
 
 /* What may be missing. */
 #define SLNC_OPTIONAL(F)                                                                           \

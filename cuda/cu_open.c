@@ -91,6 +91,7 @@ static sluice_status start(sluice_context *context, const sluice_config *config,
                            const struct sl_text *text, sluice_needs *needs, bool query)
 {
     struct slc_gpu *gpu = &slc_of(context)->gpu;
+    slc_of(context)->share_row = slc_share_row(context);
     add_needs(context, needs);
     sluice_status status =
         context->exchanges ? sl_exchange_open(context, config, text, needs) : SLUICE_OK;

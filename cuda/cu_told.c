@@ -134,3 +134,11 @@ void slc_mover_cancel(sluice_context *context)
     if (slc_of(context)->mover)
         slc_mover_lose(context, SLUICE_CANCELLED, -1, SLUICE_OP_DISPATCH, -1);
 }
+
+void slc_mover_part(sluice_context *context, sluice_status status, int32_t op, int32_t layer)
+{
+    slc_mover_lose(context, status, slc_only_peer(context), op, layer);
+    slc_of(context)->mover->lost.said = true;
+    for (int32_t channel = 0; channel < 4; channel++)
+        context->exchange->broken[channel] = status;
+}

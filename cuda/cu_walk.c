@@ -89,8 +89,8 @@ sluice_status slc_clear_drawn(sluice_context *context, uint64_t *drawn, int32_t 
     slcu_result error = slc_gpu_enter(gpu);
     if (error)
         return slc_judge(context, "cuCtxPushCurrent", error);
-    error = gpu->driver->MemsetD8Async(slc_address(drawn), 0, (size_t)physical * sizeof *drawn,
-                                       stream);
+    error =
+        gpu->driver->MemsetD8Async(slc_address(drawn), 0, (size_t)physical * sizeof *drawn, stream);
     slc_gpu_leave(gpu);
     return slc_judge(context, "cuMemsetD8Async", error);
 }

@@ -2,7 +2,6 @@
  * A thread that ends an exchange which a rank does not come to: the host has gone on, and waits for
  * its stream or replays a graph. It sees what kernels tell in pinned memory, and makes a call of
  * the driver only when the time is over. */
-#include <stddef.h>
 #include <time.h>
 
 #include "cu_mover.h"
@@ -22,76 +21,76 @@ static int64_t now(void)
     return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
 }
 
-static bool over(sluice_context *context, const struct slc_told *told, struct waiting *waiting)
+/* Is it over? *early: before its time, as what runs on the communicator has failed. */
+static bool over(sluice_context *context, struct slc_comm *comm, const struct slc_told *told,
+                 struct waiting *waiting, bool *early)
 {
     int64_t begun = __atomic_load_n(&told->begun, __ATOMIC_ACQUIRE);
     int64_t ended = __atomic_load_n(&told->ended, __ATOMIC_ACQUIRE);
-    if (begun <= ended || begun != waiting->number) {
+    if (told->stopped || begun <= ended || begun != waiting->number) {
         *waiting = (struct waiting){begun, now()};
         return false;
     }
-    return now() - waiting->since > context->timeout_ns ||
-           slc_comm_failed(&slc_of(context)->mover->comm);
+    *early = now() - waiting->since <= context->timeout_ns;
+    return !*early || slc_comm_failed(comm);
 }
 
-/* The head that peer p has put in front of its message, as far as it has come. */
-static bool fetch(const sluice_context *context, const char *at, struct slc_head *head)
+/* Where the heads of an exchange come to: that of peer p at first + p * stride, or at[p]. */
+struct heads {
+    const char *first;
+    int64_t stride;
+    const int64_t *at;
+};
+
+static struct heads heads_of(const sluice_context *context, int32_t index,
+                             const struct slc_told *told)
 {
-    const struct slcu_driver *driver = slc_of(context)->gpu.driver;
-    struct slc_watch *watch = &slc_of(context)->mover->watch;
-    const struct timespec moment = {.tv_nsec = 100000};
-    slcu_result error =
-        driver->MemcpyDtoHAsync(watch->head, slc_address(at), sizeof *head, watch->stream);
-    for (int32_t tries = 0; !error && tries < 10000; tries++) {
-        error = driver->StreamQuery(watch->stream);
-        if (error != SLCU_NOT_READY)
-            break;
-        error = SLCU_SUCCESS;
-        (void)nanosleep(&moment, NULL);
-    }
-    *head = *watch->head;
-    return !error;
+    const struct slc_mover *mover = slc_of(context)->mover;
+    if (index < 0)
+        return (struct heads){told->rows, told->stride, NULL};
+    const struct slc_lane *lane = &mover->lanes[index];
+    if (told->kind == SL_KIND_COMBINE)
+        return (struct heads){lane->in, 0, lane->heads_back};
+    if (told->kind == SL_KIND_COUNT)
+        return (struct heads){lane->said_in, lane->said_stride, NULL};
+    return (struct heads){lane->in, (int64_t)mover->pair_bytes, NULL};
 }
 
-/* Who has not come, or has come to something else; -1: nobody can tell. */
-static int32_t culprit(const sluice_context *context, const struct slc_lane *lane,
-                       sluice_status *status)
+/* Who has not come, or has come to something else; -1: nobody can tell. Before its time those who
+ * are slow have not come either: then it must be one alone. */
+static int32_t culprit(const sluice_context *context, const struct heads *heads,
+                       const struct slc_told *told, bool early, sluice_status *status)
 {
-    const struct slc_told *told = lane->told;
-    bool combine = told->kind == SL_KIND_COMBINE;
-    if (!combine && told->kind != SL_KIND_FIXED)
-        return -1;
+    int32_t missing = 0, found = -1;
     for (int32_t p = 0; p < context->living_count; p++) {
         struct slc_head head;
-        int64_t at =
-            combine ? lane->heads_back[p] : p * (int64_t)slc_of(context)->mover->pair_bytes;
-        if (p == context->comm.rank || !fetch(context, lane->in + at, &head))
+        int64_t at = heads->at ? heads->at[p] : p * heads->stride;
+        if (p == context->comm.rank || !slc_look_at(context, heads->first + at, &head))
             continue;
-        if (head.magic != SLC_HEAD_MAGIC || head.number != told->begun)
-            return context->living[p];
-        if (head.kind != told->kind || head.layer != told->layer) {
+        if (head.magic != SLC_HEAD_MAGIC || head.number != told->begun) {
+            if (missing++ == 0)
+                found = context->living[p];
+        } else if (head.kind != told->kind || head.layer != told->layer) {
             *status = SLUICE_MISMATCH;
             return context->living[p];
         }
     }
-    return -1;
+    return missing == 0 || (early && missing > 1) ? slc_only_peer(context) : found;
 }
 
-/* index: the lane's; -1: counts that are shared, whose rows all come at once. */
-static void end(sluice_context *context, int32_t index, const struct slc_told *told)
+static void end(sluice_context *context, int32_t index, bool early)
 {
+    const struct slc_mover *mover = slc_of(context)->mover;
+    const struct slc_told *told = index < 0 ? mover->share.told : mover->lanes[index].told;
     sluice_status status = SLUICE_PEER_LOST;
     const struct slc_gpu *gpu = &slc_of(context)->gpu;
-    int32_t rank = -1, layer = told->layer;
+    const struct heads heads = heads_of(context, index, told);
     int32_t op = told->kind == SL_KIND_COMBINE ? SLUICE_OP_COMBINE
                  : told->kind == SL_KIND_REMAP ? SLUICE_OP_REMAP
                                                : SLUICE_OP_DISPATCH;
-    if (slc_gpu_enter(gpu) != SLCU_SUCCESS)
-        return;
-    if (index >= 0)
-        rank = culprit(context, &slc_of(context)->mover->lanes[index], &status);
-    else if (context->living_count == 2)
-        rank = context->living[1 - context->comm.rank];
+    bool entered = slc_gpu_enter(gpu) == SLCU_SUCCESS;
+    int32_t rank = entered ? culprit(context, &heads, told, early, &status) : -1;
+    int32_t layer = told->layer;
     const sluice_fault fault = {.struct_size = sizeof fault,
                                 .kind = status == SLUICE_MISMATCH ? SLUICE_FAULT_MISMATCH
                                                                   : SLUICE_FAULT_PEER,
@@ -102,7 +101,26 @@ static void end(sluice_context *context, int32_t index, const struct slc_told *t
                                 .call = told->begun};
     sl_fault(context, &fault);
     slc_mover_lose(context, status, rank, op, layer);
-    slc_gpu_leave(gpu);
+    if (entered)
+        slc_gpu_leave(gpu);
+}
+
+static bool is_lost(struct slc_mover *mover)
+{
+    pthread_mutex_lock(&mover->told_lock);
+    bool lost = mover->lost.status != SLUICE_OK;
+    pthread_mutex_unlock(&mover->told_lock);
+    return lost;
+}
+
+void slc_watch_end(sluice_context *context, int32_t index, bool early)
+{
+    struct slc_mover *mover = slc_of(context)->mover;
+    const struct timespec moment = {.tv_nsec = 100000};
+    if (!atomic_exchange(&mover->ending, true) && !is_lost(mover))
+        end(context, index, early);
+    while (atomic_load(&mover->ending) && !is_lost(mover)) /* another thread looks */
+        (void)nanosleep(&moment, NULL);
 }
 
 static void *run(void *data)
@@ -116,11 +134,12 @@ static void *run(void *data)
     const struct timespec moment = {.tv_nsec = pause};
     while (!atomic_load(&watch->stop)) {
         (void)nanosleep(&moment, NULL);
+        bool early;
         for (int32_t i = 0; i < mover->lane_count; i++)
-            if (!mover->lanes[i].told->stopped && over(context, mover->lanes[i].told, &waiting[i]))
-                end(context, i, mover->lanes[i].told);
-        if (!mover->share.told->stopped && over(context, mover->share.told, &sharing))
-            end(context, -1, mover->share.told);
+            if (over(context, &mover->comm, mover->lanes[i].told, &waiting[i], &early))
+                slc_watch_end(context, i, early);
+        if (over(context, &mover->share.comm, mover->share.told, &sharing, &early))
+            slc_watch_end(context, -1, early);
     }
     return NULL;
 }
@@ -130,8 +149,6 @@ bool slc_watch_open(sluice_context *context)
     struct slc_watch *watch = &slc_of(context)->mover->watch;
     if (!slc_watched(context))
         return true;
-    if (slc_of(context)->gpu.driver->StreamCreate(&watch->stream, SLCU_STREAM_NON_BLOCKING))
-        return false;
     atomic_store(&watch->stop, false);
     watch->runs = pthread_create(&watch->thread, NULL, run, context) == 0;
     return watch->runs;
@@ -144,8 +161,5 @@ void slc_watch_close(sluice_context *context)
         atomic_store(&watch->stop, true);
         (void)pthread_join(watch->thread, NULL);
     }
-    if (watch->stream)
-        (void)slc_of(context)->gpu.driver->StreamDestroy(watch->stream);
     watch->runs = false;
-    watch->stream = NULL;
 }

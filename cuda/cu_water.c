@@ -22,9 +22,15 @@ static bool fills(const sluice_context *context, int32_t layer)
 }
 
 /* A head, what was counted, and up to whole chunks of 16 bytes. */
-static size_t row_bytes(const sluice_context *context)
+size_t slc_water_least(const sluice_context *context)
 {
     return sizeof(struct slc_head) + ((size_t)context->ranks + 2) / 2 * 2 * sizeof(int64_t);
+}
+
+static size_t row_bytes(const sluice_context *context)
+{
+    size_t shared = slc_of(context)->share_row;
+    return shared ? shared : slc_water_least(context);
 }
 
 /* Below state->memory; NULL: only adds up. */
@@ -142,7 +148,7 @@ static sluice_status run(sluice_context *context, struct slc_water *water, bool 
                                   (size_t)context->ranks * sizeof(uint32_t), water, stream);
     sluice_status status = slc_judge(context, "counting for the waterfill", error);
     if (!status)
-        status = slc_share_gather(context, &water->meet, stream);
+        status = slc_share_trade(context, &water->meet, stream);
     if (!status && water->dynamic)
         error = slc_start(gpu, SLC_K_water_set, 1, warps, 0, water, stream);
     if (!status && !error && dispatched && blocks > 0 && !water->few)
@@ -159,8 +165,7 @@ sluice_status slc_water_begin(const struct sl_call *call, struct slc_job *job, v
                        (long long)call->rows, INT32_MAX);
     if (!dynamic(context))
         return SLUICE_OK;
-    sluice_status status =
-        slc_of(context)->mover ? slc_mover_ready(context, stream) : SLUICE_OK;
+    sluice_status status = slc_share_ready(context, stream);
     if (status || !without_ids(call))
         return status;
     job->counters = slc_of(context)->water->layers[job->map.layer].drawn;

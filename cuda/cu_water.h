@@ -24,6 +24,9 @@ struct slc_water_state {
     size_t bytes;
 };
 
+/* Bytes of what is in a row of counts. */
+size_t slc_water_least(const sluice_context *context);
+
 size_t slc_water_needs(const sluice_context *context, size_t *host);
 
 /* The device is entered. False: no memory, or the driver failed. */

@@ -64,6 +64,13 @@ $(BUILD)/cuda_moves $(BUILD)/cuda_lost $(BUILD)/cuda_layout: $(BUILD)/%: tests/c
 	$(call say,CC)
 	$(Q)$(CC) $(CFLAGS_ALL) -O1 -g -Wno-missing-field-initializers -o $@ $(filter %.c,$^) -ldl -pthread
 
+# Ranks that come, go and are killed.
+$(BUILD)/cuda_joins: $(BUILD)/%: tests/cuda/%.c tests/cuda/trip_kit.c tests/cuda/trip_kit.h \
+    src/comm/comm_threads.c src/comm/comm_threads.h plugin.h $(wildcard abi/ext/*.h) mk/cuda.mk
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(CFLAGS_ALL) -O1 -g -Wno-missing-field-initializers -o $@ $(filter %.c,$^) -ldl -pthread
+
 $(BUILD)/cuda_differs $(BUILD)/balance_differs: $(BUILD)/%: tests/cuda/%.c tests/cuda/differ_kit.c \
     tests/cuda/differ_kit.h plugin.h $(wildcard abi/ext/*.h) mk/cuda.mk
 	@mkdir -p $(@D)

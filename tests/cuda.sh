@@ -98,6 +98,8 @@ for driver in hostgpu standin; do
         >"$log" 2>&1
     grep '^FAIL' "$log"
     add "$(tail -n 1 "$log")"
+    # Ranks in different calls (fault.mismatch_call) leave NCCL with messages of two lengths.
+    [ -f "$STANDIN_LOG" ] && sed -i '/NCCL: operations do not match/d' "$STANDIN_LOG"
     # On 132 multiprocessors so few rows are one a warp, on 2 they are several.
     for processors in 132 2; do
         out=$(STANDIN_PROCESSORS=$processors timeout $((300 * patience)) "$build/cuda_differs" \
@@ -134,11 +136,14 @@ for words in "" "all deepseek-v3 qwen3"; do
     add "$(tail -n 1 <<<"$out")"
 done
 
-# Rows that move between ranks: beside the CPU backend.
-out=$(timeout $((300 * patience)) "$build/cuda_moves" "$build/libsluice_cpu.so" "$lib" \
-    "${SCENES:-60}" 2>&1)
-grep -E '^(not ok|standin)' <<<"$out"
-add "$(tail -n 1 <<<"$out")"
+# Rows that move between ranks: beside the CPU backend; among 16 ranks too.
+for scenes in "${SCENES:-60}" "3 1 16"; do
+    # shellcheck disable=SC2086  # words
+    out=$(STANDIN_DEVICES=16 timeout $((300 * patience)) "$build/cuda_moves" \
+        "$build/libsluice_cpu.so" "$lib" $scenes 2>&1)
+    grep -E '^(not ok|standin)' <<<"$out"
+    add "$(tail -n 1 <<<"$out")"
+done
 if [ -s "$STANDIN_LOG" ]; then
     bad "the stand-in reports: $(head -n 3 "$STANDIN_LOG")"
 else

@@ -32,6 +32,7 @@ static void sums_rank(int32_t rank, int32_t size, const sluice_comm *comm, const
         EXPECT_OK(context, mv_combine(&trip));
         mv_check_out(&trip, tokens);
     }
+    mv_check_wire(context, &setup.needs, 2);
     cf_api->close(context);
 }
 

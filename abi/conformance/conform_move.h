@@ -83,6 +83,8 @@ sluice_status mv_combine(struct mv_trip *trip);
 void mv_check_layout(const struct mv_trip *trip, const struct mv_tokens *tokens);
 void mv_check_rows(const struct mv_trip *trip, const struct mv_tokens *tokens);
 void mv_check_out(const struct mv_trip *trip, const struct mv_tokens *tokens);
+/* After that many trips: no more bytes than `needs` of open said. */
+void mv_check_wire(sluice_context *context, const struct sluice_needs *needs, uint64_t trips);
 /* What token t must come back as, column h. */
 float mv_expected_out(const struct mv_scene *scene, int32_t rank, const struct mv_tokens *mine,
                       int32_t t, int32_t h);

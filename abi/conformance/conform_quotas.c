@@ -169,6 +169,59 @@ static void now(const void *what)
     cf_run_ranks(RANKS, now_rank, what);
 }
 
+/* Captured once, then launched with other ids and numbers of rows in the same tensors. */
+static void graph_rank(int32_t rank, int32_t size, const sluice_comm *comm, const void *what)
+{
+    (void)what, (void)size;
+    const sluice_balance_config config = {.struct_size = sizeof config, .mode = SLUICE_BALANCE_NOW};
+    static _Thread_local struct cb_problem problem;
+    static _Thread_local struct cb_answer want;
+    struct mapped out;
+    void *stream = NULL, *graph = NULL;
+    if (!cf_memory || !cf_memory->capture_begin)
+        cf_skip("this backend has no graphs");
+    sluice_context *context = open_rank(rank, comm, &config, 0);
+    EXPECT_OK(context, map(context, rank, 0, &out));
+    struct cf_array *in = cf_array(CF_I32, ROWS, TOP_K), *valid = cf_array(CF_I32, 1, 0);
+    EXPECT_OK(NULL, cf_memory->stream(cf_device(), &stream));
+    const sluice_remap_args args = {.struct_size = sizeof args,
+                                    .stream = stream,
+                                    .ids = &in->t,
+                                    .num_valid = &valid->t,
+                                    .dispatch_ids = &out.slots->t,
+                                    .recorder_ids = &out.recorder->t};
+    EXPECT_OK(NULL, cf_memory->capture_begin(cf_device(), stream));
+    EXPECT_OK(context, cf_api->remap(context, &args));
+    EXPECT_OK(NULL, cf_memory->capture_end(cf_device(), stream, &graph));
+    for (int32_t step = 1; step < 4; step++) {
+        draw(rank, step, out.ids);
+        out.rows = valid_rows(rank);
+        for (int32_t i = 0; i < ROWS * TOP_K; i++)
+            cf_put(in, i / TOP_K, i % TOP_K, out.ids[i]);
+        cf_put(valid, 0, 0, out.rows);
+        cf_fill_bytes(out.slots, 0x3C);
+        cf_fill_bytes(out.recorder, 0x3C);
+        cf_push();
+        EXPECT_OK(NULL, cf_memory->graph_launch(cf_device(), graph, stream));
+        EXPECT_OK(NULL, cf_memory->wait(cf_device(), stream));
+        cf_pull();
+        make_problem(&problem);
+        count(&problem, -1, step);
+        cb_solve(&problem, &config, &want);
+        check_rows(&problem, &out, routed_of(&want, rank), shared_of(&want, rank));
+    }
+    cf_memory->graph_free(cf_device(), graph);
+    cf_memory->stream_free(cf_device(), stream);
+    cf_meet();
+    cf_api->close(context);
+}
+
+static void in_graph(const void *what)
+{
+    (void)cb_api();
+    cf_run_ranks(RANKS, graph_rank, what);
+}
+
 static void local(const void *what)
 {
     (void)what;
@@ -369,6 +422,7 @@ static void configure(const void *what)
 static const struct cf_case CASES[] = {
     {"quotas.now", "the j-th choice goes where j falls in the quotas of everyone's counts", now,
      NULL},
+    {"quotas.graph", "NOW in a graph, launched again with other choices", in_graph, NULL},
     {"quotas.local", "LOCAL: in those of this rank's counts", local, NULL},
     {"quotas.stale", "STALE: boundaries are those of the last steps' quotas, rounded down", stale,
      NULL},

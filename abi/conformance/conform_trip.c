@@ -212,3 +212,16 @@ void mv_check_out(const struct mv_trip *trip, const struct mv_tokens *tokens)
                   trip->rank, h, (double)got, (double)want);
         }
 }
+
+void mv_check_wire(sluice_context *context, const struct sluice_needs *needs, uint64_t trips)
+{
+    sluice_stats stats = {.struct_size = sizeof stats};
+    EXPECT_OK(context, cf_stats()->read(context, &stats));
+    CHECK((int64_t)stats.dispatch_moved <= (int64_t)trips * needs->dispatch_wire_bytes,
+          "%llu dispatches moved %llu bytes, needs said at most %lld each",
+          (unsigned long long)trips, (unsigned long long)stats.dispatch_moved,
+          (long long)needs->dispatch_wire_bytes);
+    CHECK((int64_t)stats.combine_moved <= (int64_t)trips * needs->combine_wire_bytes,
+          "%llu combines moved %llu bytes, needs said at most %lld each", (unsigned long long)trips,
+          (unsigned long long)stats.combine_moved, (long long)needs->combine_wire_bytes);
+}

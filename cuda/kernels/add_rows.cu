@@ -110,7 +110,8 @@ SLC_DEVICE void slc_end_combine(const struct slc_move *job)
         job->moved->combine_useful += rows * job->token_bytes;
         job->moved->combine_moved += (job->peers - 1) * (job->front + job->most_back * job->record);
     }
-    slc_check_heads(job, job->in, job->front, job->landing, job->record);
+    (void)slc_check_heads(job, job->in, job->front, job->landing, job->record);
+    slc_end(job);
 }
 
 extern "C" __global__ void __launch_bounds__(SLC_WARP *SLC_MOVE_WARPS, 1)

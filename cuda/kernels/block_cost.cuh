@@ -13,10 +13,10 @@ struct slc_cost {
     const struct slc_flow *flow;
     int64_t *rows, *experts, *traffic; /* [ranks] of the answer as it is */
     int64_t *columns;                  /* [ranks] */
-    int64_t *held;                     /* [ranks] a warp's own: what each rank serves of an expert */
-    int64_t *gives, *left;             /* [ranks] of shared columns; where held are */
-    int32_t *serves;                   /* [ranks] EXPERTS: bit j: it serves shared expert j */
-    int32_t ways;                      /* a token's way costs something */
+    int64_t *held;         /* [ranks] a warp's own: what each rank serves of an expert */
+    int64_t *gives, *left; /* [ranks] of shared columns; where held are */
+    int32_t *serves;       /* [ranks] EXPERTS: bit j: it serves shared expert j */
+    int32_t ways;          /* a token's way costs something */
 };
 
 /* `units` of an expert go from a copy to another. */
@@ -154,8 +154,8 @@ SLC_DEVICE void slc_add_ways(const struct slc_cost *cost, int32_t e)
 /* ----------------------------------------------------------------------------- shared columns */
 
 /* What is given and got within the node of rank r, and by its ranks below. */
-SLC_DEVICE void slc_column_node(const struct slc_cost *cost, int32_t r, int64_t *limit, int64_t *out,
-                                int64_t *in)
+SLC_DEVICE void slc_column_node(const struct slc_cost *cost, int32_t r, int64_t *limit,
+                                int64_t *out, int64_t *in)
 {
     const struct slc_balance *job = cost->flow->job;
     int64_t all_out = 0, all_in = 0;

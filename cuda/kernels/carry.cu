@@ -31,7 +31,7 @@ extern "C" __global__ void __launch_bounds__(SLC_WARP *SLC_CARRY_WARPS)
     __syncthreads();
     SLC_EACH_OF(e, job.entries)
     job.row[e] = slc_entry_went(&job, totals, e);
-    SLC_EACH_OF(i, job.ranks *job.shared)
+    SLC_EACH_OF(i, job.ranks * job.shared)
     {
         int32_t rank = i / job.shared, j = i - rank * job.shared;
         atomicAdd(&columns, totals[rank * job.local + job.slots + j]);
@@ -40,7 +40,7 @@ extern "C" __global__ void __launch_bounds__(SLC_WARP *SLC_CARRY_WARPS)
     if (threadIdx.x == 0)
         job.row[job.entries] = job.shared > 0 ? columns / job.shared : 0;
     __syncthreads();
-    SLC_EACH_OF(i, job.peers *width)
+    SLC_EACH_OF(i, job.peers * width)
     {
         int32_t p = i / width, k = i - p * width;
         if (p != job.own)

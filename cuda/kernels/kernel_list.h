@@ -35,6 +35,7 @@
     F(route_sigmoid_256, slc_job)                                                                  \
     F(route_sigmoid_256_few, slc_job)                                                              \
     F(lay_out, slc_move)                                                                           \
+    F(tell_counts, slc_move)                                                                       \
     F(lay_rows, slc_move)                                                                          \
     F(pack, slc_move)                                                                              \
     F(unpack, slc_move)                                                                            \

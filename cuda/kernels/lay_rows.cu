@@ -187,7 +187,8 @@ extern "C" __global__ void __launch_bounds__(SLC_WARP *SLC_MOVE_WARPS, 1)
     if (job.fixed) {
         slc_judge_rows(&job, short_back != 0);
         slc_count_moved(&job);
-        slc_check_heads(&job, job.in, job.in_stride, NULL, 0);
+        (void)slc_check_heads(&job, job.in, job.in_stride, NULL, 0);
+        slc_end(&job);
     }
     job.landing[0] = 0;
     for (int32_t p = 0; p < job.peers; p++)

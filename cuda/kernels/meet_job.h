@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * One all-gather of rows, each with a head in front that says which call it belongs to. */
+ * Rows that every rank sends to every other, each with a head in front that says which call it
+ * belongs to. */
 #ifndef SLC_MEET_JOB_H
 #define SLC_MEET_JOB_H
 
@@ -12,9 +13,9 @@ struct slc_meet {
     struct slc_told *told;
     const int32_t *living;
     int32_t peers, own;
-    char *mine;       /* this rank's row: head, then what is shared */
-    const char *rows; /* [peers] rows */
-    int64_t stride;   /* bytes of a row */
+    char *mine;     /* this rank's row: head, then what is shared */
+    char *rows;     /* [peers] rows; this rank's own comes there at the end */
+    int64_t stride; /* bytes of a row, a multiple of 8 */
 };
 
 #endif

@@ -72,8 +72,8 @@ struct slc_found {
 
 enum { SLC_HEAD_MAGIC = 0x534C4431 }; /* "SLD1" */
 
-/* In front of every message of fixed dispatch and of combine; all up to `form` is compared. Those
- * of exact dispatch cross on the host. */
+/* In front of every message; all up to `form` is compared, by kernels, or (COUNT) by the host, which
+ * also compares the epoch. */
 struct slc_head {
     uint32_t magic;
     int32_t kind, layer, lane;
@@ -81,7 +81,7 @@ struct slc_head {
     uint64_t map;  /* hash of the layer's placement */
     uint64_t form; /* what else must be equal */
     struct slc_short shortage;
-    int64_t reserved;
+    int64_t epoch; /* of the placement; COUNT */
 };
 
 /* Pinned: written by kernels, read by the host without a call. */
@@ -95,6 +95,8 @@ struct slc_told {
     int32_t fault_op, fault_layer;
     int64_t fault_number;
     struct slc_short shortage; /* of a MISMATCH the rank alone */
+    const char *rows;          /* of counts that are shared: where heads come, on the device, */
+    int64_t stride;            /* that far apart */
 };
 
 /* Counts of fixed dispatches and their combines, on the device. */
@@ -106,6 +108,7 @@ struct slc_moved {
 struct slc_exchange {
     int32_t kind, layer, lane, op; /* op: SLUICE_OP_* */
     uint64_t form;
+    int64_t epoch;
     const uint64_t *map; /* on the device: the layer's placement's hash */
 };
 
@@ -146,7 +149,7 @@ struct slc_move {
     int32_t *went_before;      /* [W * L] entries of this rank in lower slots of the same rank */
     int32_t *landing;          /* [peers + 1] where rows that come back from each peer begin */
     int32_t *came, *came_rows; /* [peers] tokens and rows from each */
-    int32_t *wanted;  /* [W * L] where found->slow, totals without any capacity; NULL: nobody asks */
+    int32_t *wanted; /* [W * L] where found->slow, totals without any capacity; NULL: nobody asks */
     int32_t *carried; /* this rank's counts for the step balance */
     /* rows */
     const int32_t *counts_in; /* [peers][counts_stride] rows of each slot, then tokens */

@@ -68,30 +68,15 @@ SLC_DEVICE void slc_put_record(const struct slc_move *job, int64_t t, int32_t ra
                      &job->payloads[k], at, step);
 }
 
-/* FIXED: what stands in front of the records, head and counts. */
-SLC_DEVICE void slc_put_front(const struct slc_move *job)
-{
-    slc_put_heads(job);
-    int32_t width = job->local + 1;
-    for (int32_t i = (int32_t)threadIdx.x; i < job->peers * width; i += (int32_t)blockDim.x) {
-        int32_t p = i / width, slot = i - p * width, rank = job->living[p];
-        int32_t *counts = (int32_t *)(job->out + p * job->out_stride + sizeof(struct slc_head));
-        if (p != job->own)
-            counts[slot] = job->totals[slot < job->local ? rank * job->local + slot
-                                                         : job->ranks * job->local + rank];
-    }
-}
-
 extern "C" __global__ void __launch_bounds__(SLC_WARP *SLC_MOVE_WARPS, 1)
     slc_pack(const __grid_constant__ struct slc_move job)
 {
     int32_t slice;
     int64_t t = slc_unit(&job, &slice), valid = slc_valid_tokens(&job);
     if (blockIdx.x == 0 && job.peers > 1 && job.first == 0) {
+        slc_put_heads(&job);
         if (job.fixed)
-            slc_put_front(&job);
-        else if (threadIdx.x == 0)
-            slc_begin(&job);
+            slc_put_counts(&job);
     }
     if (t >= job.tokens)
         return;

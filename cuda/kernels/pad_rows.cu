@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * dispatch: what no token fills. Every row's slot becomes -1 and its weight 0, until unpack says
  * otherwise; rows behind a slot's last one up to the next slot are zero. A warp a row. As the first
- * behind an exact exchange it also sees whether that was cut short. */
+ * behind an exact exchange it also sees whether that was cut short, or not the same for all. */
 #include "warp_told.cuh"
 
 /* Is it padding between two slots? */
@@ -26,7 +26,7 @@ extern "C" __global__ void __launch_bounds__(SLC_WARP *SLC_MOVE_WARPS, 1)
     int64_t row = (int64_t)blockIdx.x * (blockDim.x / SLC_WARP) + threadIdx.x / SLC_WARP;
     int64_t base = row * SLC_WARP + slc_lane();
     if (job.peers > 1 && !job.fixed && blockIdx.x == 0 && threadIdx.x == 0)
-        job.found->cut = slc_stopped(&job);
+        job.found->cut = !slc_check_heads(&job, job.in, job.in_stride, NULL, 0);
     if (job.row_slot.data && base < job.slots_given)
         slc_put_id(&job.row_slot, base, 0, SL_MUTANT(padding_has_slot) ? 0 : -1);
     if (job.row_weight.data && base < job.weights_given)

@@ -55,7 +55,7 @@ template <class Job> SLC_DEVICE struct slc_head slc_own_head(const Job *job)
 {
     struct slc_head head = {SLC_HEAD_MAGIC, job->call.kind,     job->call.layer,
                             job->call.lane, job->found->number, *job->call.map,
-                            job->call.form, job->found->own,    0};
+                            job->call.form, job->found->own,    job->call.epoch};
     return head;
 }
 
@@ -77,15 +77,29 @@ SLC_DEVICE bool slc_same_head(const struct slc_head *a, const struct slc_head *b
            a->lane == b->lane && a->number == b->number && a->map == b->map && a->form == b->form;
 }
 
-/* Ends the exchange: do all ranks' heads say the same call? Else, and where another rank's capacity
- * was too small and this one's was not, the host is told. Head p lies at first + p * stride, with
- * `landing` behind landing[p] records as well. One thread. */
-SLC_DEVICE void slc_check_heads(const struct slc_move *job, const char *first, int64_t stride,
+/* Rows of each of its slots, and tokens, for every other rank behind its head; for this rank where
+ * the others' counts land. */
+SLC_DEVICE void slc_put_counts(const struct slc_move *job)
+{
+    int32_t width = job->local + 1;
+    for (int32_t i = (int32_t)threadIdx.x; i < job->peers * width; i += (int32_t)blockDim.x) {
+        int32_t p = i / width, slot = i - p * width, rank = job->living[p];
+        char *to = p == job->own ? job->in + p * job->in_stride : job->out + p * job->out_stride;
+        ((int32_t *)(to + sizeof(struct slc_head)))[slot] =
+            job->totals[slot < job->local ? rank * job->local + slot
+                                          : job->ranks * job->local + rank];
+    }
+}
+
+/* Do all ranks' heads say the same call? Else, and where another rank's capacity was too small and
+ * this one's was not, the host is told. Head p lies at first + p * stride, with `landing` behind
+ * landing[p] records as well. False: the exchange was aborted, or heads differ. One thread. */
+SLC_DEVICE bool slc_check_heads(const struct slc_move *job, const char *first, int64_t stride,
                                 const int32_t *landing, int64_t record)
 {
     struct slc_head own = slc_own_head(job);
     if (slc_stopped(job))
-        return;
+        return false;
     bool overflow = own.shortage.kind != 0;
     for (int32_t p = 0; p < job->peers; p++) {
         const struct slc_head *head =
@@ -96,7 +110,7 @@ SLC_DEVICE void slc_check_heads(const struct slc_move *job, const char *first, i
             struct slc_short who = {0, job->living[p], 0, 0};
             slc_tell(job, SLUICE_FAULT_MISMATCH, &who);
             job->found->differs = 1;
-            break;
+            return false;
         }
         if (head->shortage.kind != 0 && !overflow) {
             struct slc_short theirs = head->shortage;
@@ -106,7 +120,7 @@ SLC_DEVICE void slc_check_heads(const struct slc_move *job, const char *first, i
             job->found->own = theirs;
         }
     }
-    slc_end(job);
+    return true;
 }
 
 #endif

@@ -37,6 +37,12 @@ sluice_status sl_dispatch_check_send(struct sl_dispatch *call);
 void sl_dispatch_overflow(struct sl_dispatch *call, int32_t capacity, int32_t rank, int64_t had,
                           int64_t needed);
 
+/* Rows that every output of a SEND holds. */
+int64_t sl_dispatch_held(const struct sl_dispatch *call);
+
+/* Columns and the payloads' lengths, which all ranks must have alike. */
+uint64_t sl_dispatch_form(const struct sl_dispatch *call);
+
 /* Begins a SEND, or the second half of FIXED: outputs too small anywhere end it for all (INVALID),
  * and an overflow of any rank becomes this one's. */
 sluice_status sl_dispatch_meet(struct sl_dispatch *call, struct sl_header *header);

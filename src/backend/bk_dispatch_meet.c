@@ -19,13 +19,7 @@ void sl_dispatch_overflow(struct sl_dispatch *call, int32_t capacity, int32_t ra
                                     .needed = SL_MUTANT(overflow_needs_unknown) ? had : needed};
 }
 
-/* Rows that an output must hold. */
-static int64_t rows_wanted(const struct sl_dispatch *call)
-{
-    return call->lane->rows.total;
-}
-
-static int64_t rows_held(const struct sl_dispatch *call)
+int64_t sl_dispatch_held(const struct sl_dispatch *call)
 {
     int64_t held = INT64_MAX;
     for (int32_t k = 0; k < call->args->payload_count; k++)
@@ -54,8 +48,7 @@ static sluice_status heard(struct sl_dispatch *call)
     return SLUICE_OK;
 }
 
-/* Columns and the payloads' lengths, which all ranks must have alike. */
-static uint64_t form(const struct sl_dispatch *call)
+uint64_t sl_dispatch_form(const struct sl_dispatch *call)
 {
     uint64_t hash = sl_mix(SL_MIX, &call->columns, sizeof call->columns);
     for (int32_t k = 0; k < call->args->payload_count; k++)
@@ -65,14 +58,15 @@ static uint64_t form(const struct sl_dispatch *call)
 
 sluice_status sl_dispatch_meet(struct sl_dispatch *call, struct sl_header *header)
 {
-    bool small = rows_held(call) < rows_wanted(call);
+    int64_t held = sl_dispatch_held(call), wanted = call->lane->rows.total;
+    bool small = held < wanted;
     bool over = call->overflow.kind != SLUICE_FAULT_NONE;
     *header = (struct sl_header){.kind = SL_KIND_SEND,
                                  .layer = call->args->layer,
                                  .lane = call->args->lane,
-                                 .form = form(call),
-                                 .tokens = small ? rows_held(call) : call->overflow.had,
-                                 .detail = small ? rows_wanted(call) : call->overflow.needed,
+                                 .form = sl_dispatch_form(call),
+                                 .tokens = small ? held : call->overflow.had,
+                                 .detail = small ? wanted : call->overflow.needed,
                                  .state = small  ? SL_SAID_SMALL
                                           : over ? SL_SAID_OVERFLOW
                                                  : SL_SAID_OK,

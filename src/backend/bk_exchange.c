@@ -8,8 +8,6 @@
 
 #include "../core/mutant.h"
 
-static const uint32_t MAGIC = 0x534C4331; /* "SLC1" */
-
 const char *sl_kind_name(int32_t kind)
 {
     static const char *const names[] = {
@@ -83,7 +81,7 @@ static sluice_status differ(sluice_context *context, const struct sl_header *min
     int32_t rank = context->living[peer];
     (void)break_off(context, SLUICE_MISMATCH, mine, rank);
     bool same_call =
-        other->magic == MAGIC && other->kind == mine->kind && other->layer == mine->layer;
+        other->magic == SL_HEADER_MAGIC && other->kind == mine->kind && other->layer == mine->layer;
     if (same_call && other->epoch != mine->epoch)
         return sl_fail(context, SLUICE_MISMATCH,
                        "layer %d: rank %d has placement epoch %lld, this rank has epoch %lld",
@@ -106,6 +104,14 @@ static sluice_status differ(sluice_context *context, const struct sl_header *min
                    (long long)mine->number);
 }
 
+sluice_status sl_exchange_compare(sluice_context *context, const struct sl_header *mine)
+{
+    for (int32_t p = 0; p < context->living_count; p++)
+        if (!same(mine, &context->exchange->headers[p]))
+            return differ(context, mine, p);
+    return SLUICE_OK;
+}
+
 sluice_status sl_exchange_meet(sluice_context *context, int32_t channel, struct sl_header *mine)
 {
     struct sl_exchange *exchange = context->exchange;
@@ -113,7 +119,7 @@ sluice_status sl_exchange_meet(sluice_context *context, int32_t channel, struct 
         return sl_fail(context, SLUICE_NOT_READY,
                        "set of sluice.ranks/1 must come first: an exchange has failed, or this "
                        "rank has just joined");
-    mine->magic = MAGIC;
+    mine->magic = SL_HEADER_MAGIC;
     mine->number = exchange->number[channel]++;
     if (mine->kind != SL_KIND_OPEN) {
         mine->epoch = context->layers[mine->layer].bank->epoch;
@@ -129,10 +135,7 @@ sluice_status sl_exchange_meet(sluice_context *context, int32_t channel, struct 
                                  context->timeout_ns, &peer);
     if (status)
         return fail_wait(context, status, mine, peer);
-    for (int32_t p = 0; p < context->living_count; p++)
-        if (!same(mine, &exchange->headers[p]))
-            return differ(context, mine, p);
-    return SLUICE_OK;
+    return sl_exchange_compare(context, mine);
 }
 
 sluice_status sl_exchange_trade(sluice_context *context, int32_t channel,

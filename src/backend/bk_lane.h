@@ -7,6 +7,8 @@
 #include "../core/sl_hash.h"
 #include "bk_exchange.h"
 
+enum { SL_HEADER_MAGIC = 0x534C4331 }; /* "SLC1" */
+
 /* In front of every exchange, compared by all ranks. */
 struct sl_header {
     uint32_t magic;
@@ -88,6 +90,10 @@ void sl_exchange_number(const sluice_context *context);
 /* Begins an exchange on `channel`: gathers the headers of all living ranks into headers and
  * compares them. `mine` has kind, layer, lane, form and what is not compared. */
 sluice_status sl_exchange_meet(sluice_context *context, int32_t channel, struct sl_header *mine);
+
+/* MISMATCH, with its text and fault, where one of exchange->headers is not `mine`: for a backend
+ * that has gathered them by itself. */
+sluice_status sl_exchange_compare(sluice_context *context, const struct sl_header *mine);
 
 /* One all-to-all of exchange->send ... recv_bytes, of the same exchange. */
 sluice_status sl_exchange_trade(sluice_context *context, int32_t channel,

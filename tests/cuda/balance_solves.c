@@ -218,9 +218,7 @@ static bool agrees(const struct problem *p)
     if (same && columns && any && p->job.objective != SLUICE_BALANCE_EXPERTS)
         same = equal(p, "columns", is.columns, be.columns, p->job.ranks);
     bool rows = p->counts[(int64_t)p->own * (p->job.entries + 1) + p->job.entries] > 0;
-    for (int32_t j = 0;
-         j < p->job.shared && same && columns && rows && !any;
-         j++) {
+    for (int32_t j = 0; j < p->job.shared && same && columns && rows && !any; j++) {
         int64_t to = is.column[j], must = be.column[j];
         same = equal(p, "column", &to, &must, 1);
     }

@@ -230,14 +230,12 @@ static int64_t open_rank(struct rank *r)
         .struct_size = sizeof router, .experts = SLOTS * r->d->ranks, .top_k = COLUMNS};
     const sluice_layer layer = {.struct_size = sizeof layer, .router = &router};
     const sluice_layer *layers[1] = {&layer};
-    const sluice_host host = {.struct_size = sizeof host, .threads = 2};
     const sluice_transport transport = {.struct_size = sizeof transport,
                                         .max_tokens = TOKENS,
                                         .fixed_tokens = TOKENS,
                                         .payload_row_bytes = WIDTH * 4};
     sluice_needs needs = {.struct_size = sizeof needs};
     const sluice_config config = {.struct_size = sizeof config,
-                                  .host = &host,
                                   .comm = &r->comm,
                                   .layers = layers,
                                   .transport = &transport,

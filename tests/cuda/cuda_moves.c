@@ -2,8 +2,9 @@
  * Two plugins, one on a device: do dispatch and combine give the same bits? Ranks are threads;
  * random scenes over every option, with ids that are no slots, slots twice in a token, capacities
  * that are too small, NaN, infinities and subnormals. In some, dispatch carries counts for the step
- * balance, eagerly and in graphs: do `read`'s quotas of all ranks differ?
- *     cuda_moves CPU.so DEVICE.so SCENES [SEED] */
+ * balance, eagerly and in graphs: do `read`'s quotas of all ranks differ? RANKS: of every scene,
+ * else they vary; with "rounds" rows are so long that a pair's staging is filled more than once.
+ *     cuda_moves CPU.so DEVICE.so SCENES [SEED [RANKS | rounds]] */
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdbool.h>
@@ -15,7 +16,7 @@
 #include "../../abi/ext/device.h"
 #include "../../src/comm/comm_threads.h"
 
-enum { MOST_RANKS = 8, MOST_SLOTS = 6, MOST_BUFFERS = 24, PAYLOADS = 3, CPU = 0, THERE = 1 };
+enum { MOST_RANKS = 16, MOST_SLOTS = 6, MOST_BUFFERS = 24, PAYLOADS = 3, CPU = 0, THERE = 1 };
 
 static uint64_t mix(uint64_t z)
 {
@@ -54,15 +55,22 @@ struct scene {
     bool native; /* the engine has a communicator of NCCL already */
     bool fixed, strided, gaps, wide, on_input, multiply, zero, scaled, part, outside, twice;
     int64_t capacity_pair, capacity_rows, capacity_slot, capacity_back;
-    bool stale, by_copy, captured; /* balanced, by the counts of earlier steps */
+    bool stale, by_copy, captured;  /* balanced, by the counts of earlier steps */
     int32_t experts, steps, before; /* before: dispatches before the one that is compared */
+    int64_t row_bytes;              /* of payloads and results, at most */
+    bool away;                      /* all tokens go to the next rank */
 };
 
-static struct scene draw_scene(uint64_t seed)
+/* ranks 0: any number of them. */
+static struct scene draw_scene(uint64_t seed, int32_t ranks)
 {
     static const int32_t RANKS[] = {1, 1, 2, 2, 3, 4, 4, 8}, ALIGNS[] = {1, 1, 4, 16};
     uint64_t s = mix(seed);
-    struct scene c = {.seed = seed, .ranks = RANKS[below(&s, 8)], .slots = 1 + below(&s, MOST_SLOTS)};
+    struct scene c = {.seed = seed,
+                      .ranks = RANKS[below(&s, 8)],
+                      .slots = 1 + below(&s, MOST_SLOTS),
+                      .row_bytes = 1024};
+    c.ranks = ranks ? ranks : c.ranks;
     c.shared = below(&s, 3);
     c.top_k = 1 + below(&s, c.slots * c.ranks < 8 ? c.slots * c.ranks : 8);
     c.columns = c.top_k + c.shared - (chance(&s, 20) && c.top_k > 1);
@@ -91,7 +99,7 @@ static struct scene draw_scene(uint64_t seed)
         c.capacity_back = chance(&s, 40) ? 1 + below(&s, 30) : 0;
     }
     c.experts = c.slots * c.ranks;
-    c.stale = chance(&s, 40) && c.fixed;
+    c.stale = chance(&s, 40);
     if (!c.stale)
         return c;
     c.experts -= below(&s, c.experts - c.top_k + 1);
@@ -100,6 +108,24 @@ static struct scene draw_scene(uint64_t seed)
     c.before = below(&s, 4);
     c.captured = c.fixed && chance(&s, 50);
     return c;
+}
+
+/* Two ranks whose tokens all cross: 32 MiB of staging take 15 of rank 0's 17, or of their rows. */
+static struct scene rounds_scene(uint64_t seed)
+{
+    return (struct scene){.seed = seed,
+                          .ranks = 2,
+                          .slots = 2,
+                          .top_k = 1,
+                          .columns = 1,
+                          .width = (2 << 18) + 3,
+                          .payloads = 1,
+                          .align = 1,
+                          .order = seed % 2 ? SLUICE_COMBINE_EXACT : SLUICE_COMBINE_PER_RANK,
+                          .most = 17,
+                          .type = {SLUICE_FLOAT, 32, 1},
+                          .row_bytes = (2 << 20) + 64,
+                          .away = true};
 }
 
 /* ------------------------------------------------------------------------------- one rank's run */
@@ -215,6 +241,8 @@ static void draw_ids(const struct scene *c, int32_t rank, struct buffer *ids)
                 id = -1;
             if (c->outside && chance(&s, 10))
                 id = chance(&s, 50) ? slots + below(&s, 9) : -2 - below(&s, 9);
+            if (c->away)
+                id = (rank + 1) % c->ranks * (int64_t)(c->slots + c->shared) + t % c->slots;
             row[k] = id;
             put_id(ids, t * ids->strides[0] + k, id);
         }
@@ -250,7 +278,7 @@ static sluice_context *open_one(struct run *run, int64_t *fixed_rows)
     const sluice_transport transport = {.struct_size = sizeof transport,
                                         .max_tokens = c->most,
                                         .fixed_tokens = c->most,
-                                        .payload_row_bytes = 1024,
+                                        .payload_row_bytes = c->row_bytes,
                                         .max_payloads = PAYLOADS,
                                         .capacity_pair = c->capacity_pair,
                                         .capacity_rows = c->capacity_rows,
@@ -270,7 +298,7 @@ static sluice_context *open_one(struct run *run, int64_t *fixed_rows)
                                   .uses = c->fixed ? SLUICE_USE_FIXED : SLUICE_USE_EXACT,
                                   .copy_policy = c->stale && !c->by_copy ? SLUICE_COPY_BALANCED : 0,
                                   .shared_policy = c->stale ? SLUICE_SHARED_LEVEL : 0,
-                                  .timeout_ns = 20000000000};
+                                  .timeout_ns = 100000000000};
     sluice_context *context = NULL;
     run->status[0] = run->side->api->open(&config, &context, run->text, sizeof run->text);
     *fixed_rows = needs.fixed_rows;
@@ -332,6 +360,8 @@ static void trip(struct run *run, sluice_context *context, int64_t fixed_rows)
     const sluice_api *api = run->side->api;
     uint64_t s = mix(c->seed + 1000003 * (uint64_t)(run->rank + 1));
     int64_t tokens = chance(&s, 15) ? 0 : below(&s, c->most + 1);
+    if (c->away)
+        tokens = run->rank == 0 ? c->most : 2;
     int32_t local = c->slots + c->shared;
     sluice_dtype ids_type = c->wide ? I64 : I32;
     struct buffer *ids = make(run, ids_type, tokens, c->columns);
@@ -370,6 +400,8 @@ static void trip(struct run *run, sluice_context *context, int64_t fixed_rows)
                                  .multiply = c->multiply};
     push(run);
     if (!c->fixed)
+        run->status[1] = dispatch_before(run, context, args);
+    if (!c->fixed && !run->status[1])
         run->status[1] = said(run, context, api->dispatch(context, &args));
     pull(run);
     if (run->status[1])
@@ -580,7 +612,8 @@ static int32_t load(struct side *side, const char *path)
 int main(int argc, char **argv)
 {
     if (argc < 4) {
-        (void)fprintf(stderr, "usage: cuda_moves CPU.so DEVICE.so SCENES [SEED]\n");
+        (void)fprintf(stderr,
+                      "usage: cuda_moves CPU.so DEVICE.so SCENES [SEED [RANKS | rounds]]\n");
         return 2;
     }
     (void)load(&sides[CPU], argv[1]);
@@ -588,9 +621,13 @@ int main(int argc, char **argv)
     bool has_engine = devices > 1 && find_engine();
     uint64_t first = argc > 4 ? strtoull(argv[4], NULL, 10) : 1;
     uint64_t count = strtoull(argv[3], NULL, 10);
+    bool rounds = argc > 5 && strcmp(argv[5], "rounds") == 0;
+    int32_t ranks = argc > 5 && !rounds ? (int32_t)strtol(argv[5], NULL, 10) : 0;
     int passed = 0, failed = 0, skipped = 0;
+    if (ranks < 0 || ranks > MOST_RANKS)
+        return 2;
     for (uint64_t seed = first; seed < first + count; seed++) {
-        struct scene scene = draw_scene(seed);
+        struct scene scene = rounds ? rounds_scene(seed) : draw_scene(seed, ranks);
         scene.native = scene.native && has_engine;
         if (scene.ranks > devices) {
             skipped++;

@@ -126,6 +126,10 @@ int drv_ready(struct CUctx_st **ctx);
 /* Of the nth event that shall fail, its error; else DRV_OK. */
 int drv_fails(enum standin_event event);
 
+/* One thing more that a program holds, or less. */
+void drv_hold(int64_t things);
+int drv_fill_ms(void);
+
 /* Streams (stream.c). */
 struct CUstream_st *stream_create(struct CUctx_st *ctx, bool blocking);
 struct CUstream_st *stream_of(struct CUctx_st *ctx, struct CUstream_st *handle);

@@ -198,6 +198,7 @@ int cuDevicePrimaryCtxRetain(struct CUctx_st **ctx, int device)
     }
     error = c->legacy ? DRV_OK : DRV_OUT_OF_MEMORY;
     (void)__atomic_add_fetch(&c->refs, !error, __ATOMIC_ACQ_REL);
+    drv_hold(!error);
     *ctx = c;
     (void)pthread_mutex_unlock(&lock);
     return error;
@@ -211,6 +212,7 @@ int cuDevicePrimaryCtxRelease_v2(int device)
     (void)pthread_mutex_lock(&lock);
     error = primary[device].refs > 0 ? DRV_OK : DRV_INVALID_CONTEXT;
     (void)__atomic_sub_fetch(&primary[device].refs, !error, __ATOMIC_ACQ_REL);
+    drv_hold(-!error);
     (void)pthread_mutex_unlock(&lock);
     return error;
 }

@@ -29,6 +29,7 @@ static int allocate(drv_address *address, size_t bytes)
     if (bytes > total - mem_used(ctx->device))
         return DRV_OUT_OF_MEMORY;
     *address = mem_alloc(ctx->device, bytes);
+    drv_hold(*address != 0);
     return *address ? DRV_OK : DRV_OUT_OF_MEMORY;
 }
 
@@ -48,6 +49,7 @@ int cuMemFree_v2(drv_address address)
     stream_wait_all(ctx);
     if (!mem_free(address))
         return DRV_INVALID_VALUE;
+    drv_hold(-1);
     return ctx_error(ctx);
 }
 
@@ -65,6 +67,7 @@ int cuMemHostAlloc(void **data, size_t bytes, unsigned flags)
     if (!*data || !mem_add_host(*data, bytes, true))
         return DRV_OUT_OF_MEMORY;
     memset(*data, MEM_POISON_NEW, bytes);
+    drv_hold(1);
     return DRV_OK;
 }
 
@@ -80,7 +83,10 @@ int cuMemFreeHost(void *data)
     if (error == DRV_INVALID_CONTEXT || error == DRV_NOT_INITIALIZED)
         return error;
     stream_wait_all(ctx);
-    return mem_free(address_of(data)) ? ctx_error(ctx) : DRV_INVALID_VALUE;
+    if (!mem_free(address_of(data)))
+        return DRV_INVALID_VALUE;
+    drv_hold(-1);
+    return ctx_error(ctx);
 }
 
 int cuMemHostGetDevicePointer_v2(drv_address *address, void *data, unsigned flags)

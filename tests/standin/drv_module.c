@@ -51,6 +51,7 @@ static int load(struct CUctx_st *ctx, struct CUmod_st **module, const void *imag
     for (int32_t i = 0; i < m->ptx->nfunctions; i++)
         m->functions[i] = (struct CUfunc_st){m, &m->ptx->functions[i], 49152};
     *module = m;
+    drv_hold(1);
     return DRV_OK;
 }
 
@@ -85,6 +86,7 @@ int cuModuleUnload(struct CUmod_st *module)
     ptx_free(module->ptx);
     free(module->functions);
     free(module);
+    drv_hold(-1);
     return DRV_OK;
 }
 

@@ -13,6 +13,7 @@ int cuStreamCreate(struct CUstream_st **stream, unsigned flags)
     if (flags > 1)
         return DRV_INVALID_VALUE;
     *stream = stream_create(ctx, flags == 0);
+    drv_hold(*stream != NULL);
     return *stream ? DRV_OK : DRV_OUT_OF_MEMORY;
 }
 
@@ -27,6 +28,7 @@ int cuStreamDestroy_v2(struct CUstream_st *stream)
     if ((uintptr_t)stream <= 2)
         return DRV_INVALID_HANDLE;
     stream_destroy(stream);
+    drv_hold(-1);
     return DRV_OK;
 }
 
@@ -74,7 +76,9 @@ int cuStreamEndCapture(struct CUstream_st *stream, struct CUgraph_st **graph)
 {
     struct CUctx_st *ctx;
     int error = drv_ready(&ctx);
-    return error ? error : capture_end(stream_of(ctx, stream), graph);
+    error = error ? error : capture_end(stream_of(ctx, stream), graph);
+    drv_hold(!error);
+    return error;
 }
 
 int cuLaunchHostFunc(struct CUstream_st *stream, void (*host)(void *arg), void *arg)
@@ -114,6 +118,7 @@ int cuEventCreate(struct CUevent_st **event, unsigned flags)
     if (error)
         return error;
     *event = calloc(1, sizeof **event);
+    drv_hold(*event != NULL);
     return *event ? DRV_OK : DRV_OUT_OF_MEMORY;
 }
 
@@ -165,6 +170,7 @@ int cuEventDestroy_v2(struct CUevent_st *event)
         return DRV_INVALID_HANDLE;
     event_wait(event);
     free(event);
+    drv_hold(-1);
     return DRV_OK;
 }
 
@@ -184,6 +190,7 @@ int cuGraphInstantiateWithFlags(struct CUgraphExec_st **exec, struct CUgraph_st 
     for (int32_t i = 0; i < graph->count; i++)
         e->graph.works[i] = work_copy(&graph->works[i]);
     *exec = e;
+    drv_hold(1);
     return DRV_OK;
 }
 
@@ -209,6 +216,7 @@ int cuGraphDestroy(struct CUgraph_st *graph)
         return DRV_INVALID_HANDLE;
     drop_works(graph);
     free(graph);
+    drv_hold(-1);
     return DRV_OK;
 }
 
@@ -218,5 +226,6 @@ int cuGraphExecDestroy(struct CUgraphExec_st *exec)
         return DRV_INVALID_HANDLE;
     drop_works(&exec->graph);
     free(exec);
+    drv_hold(-1);
     return DRV_OK;
 }

@@ -146,3 +146,26 @@ uint64_t standin_launch_budget(void)
 {
     return budget ? budget : 4000000000ULL;
 }
+
+static int64_t held;
+static int fill_ms;
+
+void drv_hold(int64_t things)
+{
+    (void)__atomic_add_fetch(&held, things, __ATOMIC_RELAXED);
+}
+
+DRV_API int64_t standin_held(void)
+{
+    return __atomic_load_n(&held, __ATOMIC_RELAXED);
+}
+
+DRV_API void standin_slow_fills(int ms)
+{
+    __atomic_store_n(&fill_ms, ms, __ATOMIC_RELAXED);
+}
+
+int drv_fill_ms(void)
+{
+    return __atomic_load_n(&fill_ms, __ATOMIC_RELAXED);
+}

@@ -53,6 +53,13 @@ void standin_fail(enum standin_event event, uint64_t nth, int error);
 /* How many failures that were ordered have come to pass. */
 uint64_t standin_failed(void);
 
+/* Every fill takes that much longer when its stream gets there; 0: no more. */
+void standin_slow_fills(int ms);
+
+/* How many things programs hold: allocations, streams, events, graphs, modules, contexts as often
+ * as they are retained. */
+int64_t standin_held(void);
+
 /* For the NCCL stand-in: work of another library on a stream. run() is called by the stream's
  * worker and may wait there; what it gives sticks to the context. A captured task runs at each
  * replay. The stream takes over one hold on `arg`, copies take further ones, and each is dropped

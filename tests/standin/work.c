@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "driver.h"
 #include "warp.h"
@@ -135,6 +136,8 @@ static int fill(struct work *work)
     }
     if (error)
         return error;
+    const struct timespec pause = {drv_fill_ms() / 1000, drv_fill_ms() % 1000 * 1000000L};
+    (void)nanosleep(&pause, NULL);
     for (uint64_t i = 0; i < work->bytes; i += work->width)
         memcpy(to + i, &work->value, work->width);
     if (init)

@@ -32,6 +32,8 @@ const struct kit *kit_open(void)
                     fill(library, "standin_forgive", &kit.standin_forgive) &&
                     fill(library, "standin_fail", &kit.standin_fail) &&
                     fill(library, "standin_failed", &kit.standin_failed) &&
+                    fill(library, "standin_slow_fills", &kit.standin_slow_fills) &&
+                    fill(library, "standin_held", &kit.standin_held) &&
                     fill(library, "standin_budget", &kit.standin_budget);
         if (!good || !ct_expect_eq_i64(kit.cuInit(0), 0) ||
             !ct_expect_eq_i64(kit.cuDevicePrimaryCtxRetain(&ctx, 0), 0))

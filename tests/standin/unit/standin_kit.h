@@ -16,6 +16,8 @@ struct kit {
     void (*standin_forgive)(void);
     void (*standin_fail)(enum standin_event event, uint64_t nth, int error);
     uint64_t (*standin_failed)(void);
+    void (*standin_slow_fills)(int ms);
+    int64_t (*standin_held)(void);
     void (*standin_budget)(uint64_t instructions);
 };
 #undef KIT_MEMBER

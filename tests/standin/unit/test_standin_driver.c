@@ -215,3 +215,55 @@ CT(standin_driver, packed, "A fat binary compressed by LZ4 loads")
     ct_true(kit_function(module, "reverse") != NULL);
     ct_eq_i64(k->cuModuleUnload(module), 0);
 }
+
+CT(standin_driver, held, "What a program holds is counted until it gives it back")
+{
+    const struct kit *k = kit_open();
+    ct_true(k != NULL);
+    struct CUstream_st *stream;
+    struct CUevent_st *event;
+    struct CUgraph_st *graph;
+    struct CUgraphExec_st *exec;
+    struct CUctx_st *ctx;
+    void *pinned;
+    int64_t before = k->standin_held();
+    drv_address m = kit_upload(NULL, 64);
+    struct CUmod_st *module = kit_load("basics");
+    ct_eq_i64(k->cuMemHostAlloc(&pinned, 64, 0), 0);
+    ct_eq_i64(k->cuStreamCreate(&stream, 1), 0);
+    ct_eq_i64(k->cuEventCreate(&event, 0), 0);
+    ct_eq_i64(k->cuDevicePrimaryCtxRetain(&ctx, 0), 0);
+    ct_eq_i64(k->cuStreamBeginCapture_v2(stream, 1), 0);
+    ct_eq_i64(k->cuStreamEndCapture(stream, &graph), 0);
+    ct_eq_i64(k->cuGraphInstantiateWithFlags(&exec, graph, 0), 0);
+    ct_eq_i64(k->standin_held(), before + 8);
+    ct_eq_i64(k->cuGraphExecDestroy(exec), 0);
+    ct_eq_i64(k->cuGraphDestroy(graph), 0);
+    ct_eq_i64(k->cuDevicePrimaryCtxRelease_v2(0), 0);
+    ct_eq_i64(k->cuEventDestroy_v2(event), 0);
+    ct_eq_i64(k->cuStreamDestroy_v2(stream), 0);
+    ct_eq_i64(k->cuMemFreeHost(pinned), 0);
+    ct_eq_i64(k->cuModuleUnload(module), 0);
+    ct_eq_i64(k->cuMemFree_v2(m), 0);
+    ct_eq_i64(k->standin_held(), before);
+}
+
+CT(standin_driver, slow_fills, "A fill made slow is not waited for by other streams")
+{
+    const struct kit *k = kit_open();
+    ct_true(k != NULL);
+    struct CUstream_st *stream;
+    unsigned char got = 0;
+    drv_address m = kit_upload("x", 1);
+    ct_eq_i64(k->cuStreamCreate(&stream, 1), 0);
+    k->standin_slow_fills(300);
+    ct_eq_i64(k->cuMemsetD8Async(m, 7, 1, NULL), 0);
+    ct_eq_i64(k->cuMemcpyDtoHAsync_v2(&got, m, 1, stream), 0);
+    ct_eq_i64(got, 'x');
+    ct_eq_i64(k->cuStreamSynchronize(NULL), 0);
+    k->standin_slow_fills(0);
+    ct_eq_i64(k->cuMemcpyDtoHAsync_v2(&got, m, 1, stream), 0);
+    ct_eq_i64(got, 7);
+    ct_eq_i64(k->cuStreamDestroy_v2(stream), 0);
+    ct_eq_i64(k->cuMemFree_v2(m), 0);
+}
