@@ -57,6 +57,12 @@
  *             exchanges in the same order. A replay returns no status: what went wrong in it is in
  *             the fault record (poll of sluice.ranks/1), and the next call of dispatch or combine
  *             says it.
+ *   waits     Calls marked [waits] return, on a device, once it has run what `stream` was given
+ *             before; where they take no stream, the legacy default stream. They cannot be
+ *             captured, nor made while a capture is under way that does not allow it:
+ *             NOT_CAPTURABLE, and the capture may be lost. No other call but open and close waits
+ *             for a device, unless its contract says so, and none waits for a rank but those that
+ *             are collective. On the CPU a call's work is done when it returns.
  *   collective  Calls so marked are made by all living ranks of the context, in the same order and
  *             with the same layer and mode; ranks that differ get MISMATCH, and a rank that does
  *             not come ends every wait with PEER_LOST after the timeout. quiesce of sluice.ranks/1
@@ -380,9 +386,9 @@ typedef struct sluice_needs {
     uint64_t device_bytes, pinned_bytes, host_bytes;
     uint64_t staging_bytes; /* of dispatch and combine */
     int64_t fixed_rows;     /* rows that fixed dispatch's outputs must hold */
-    int64_t
-        dispatch_wire_bytes; /* moved to other ranks by one dispatch of the most tokens, at most */
-    int64_t combine_wire_bytes;
+    /* Moved to other ranks, at most, by one dispatch of the most tokens and by the combine where all
+     * ranks sent theirs to this one. */
+    int64_t dispatch_wire_bytes, combine_wire_bytes;
     int32_t communicators; /* of the device's own kind, that open will make */
     int32_t threads;       /* that open will start */
 } sluice_needs;
@@ -631,12 +637,12 @@ typedef struct sluice_api {
 
     /* Sends each token's payload rows once to every rank it visits and lays them out by local slot;
      * inside a slot by source rank, then token. Collective.
-     * COUNT: exchanges counts and waits, on a device also for what its stream was given before, all
-     * within timeout_ns; row_count (on the host), slot_counts and slot_starts are filled in. Not
-     * capturable. SEND: moves the rows of the same ids, num_valid and lane. A rank whose outputs
-     * are too small gets INVALID naming it, and so do all others where the call waits for them (on
-     * a host); who got it repeats SEND. On a device SEND waits for nobody: the others' streams wait
-     * for that rank. Both need USE_EXACT.
+     * COUNT: exchanges counts and [waits], for the ranks and for its stream, all within timeout_ns;
+     * row_count (on the host), slot_counts and slot_starts are filled in. SEND: moves the rows of
+     * the same ids, num_valid and lane. A rank whose outputs are too small gets INVALID naming it,
+     * and so do all others where the call waits for them (on a host); who got it repeats SEND. On a
+     * device SEND waits for nobody: the others' streams wait for that rank. Both need USE_EXACT and
+     * cannot be captured.
      * FIXED (USE_FIXED): one call, nothing on the host; outputs hold needs.fixed_rows rows, of
      * which slot_starts[L] are used (GROUPED), or slot_counts[s] of each slot (STRIDED; the rows
      * behind them are left as they were). What exceeds a capacity is dropped and reported: all

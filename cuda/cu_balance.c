@@ -2,6 +2,7 @@
 #include "cu_balance.h"
 
 #include "../src/backend/bk_cut.h"
+#include "../src/core/mutant.h"
 #include "kernels/balance_job.h"
 
 /* Dynamic shared memory of the solver's block; its own variables are beside it. */
@@ -163,6 +164,8 @@ slcu_result slc_balance_renew(sluice_context *context, int32_t bank, void *strea
         return error;
     if (bank == -1)
         error = push_leaders(context, stream);
+    if (SL_MUTANT(balance_not_forgotten) && bank == -1)
+        return error;
     for (int32_t i = 0; !error && i < context->layer_count; i++) {
         if (!sl_balance_serves(context, &context->layers[i]))
             continue;

@@ -3,6 +3,7 @@
  * behind topk's for route. Where only shared columns move: the same behind remap's or route's own
  * launch and one that clears the counts. visited_only is one more. */
 #include "../src/backend/bk_call.h"
+#include "../src/core/mutant.h"
 #include "cu_balance.h"
 #include "cu_mover.h"
 #include "cu_walk.h"
@@ -39,6 +40,8 @@ static struct slc_balance problem_of(const sluice_context *context, const struct
     struct sl_ids counts = {rows + sizeof(struct slc_head), (int64_t)(row / sizeof(int32_t)), 0};
     if (stale)
         counts = (struct sl_ids){own->counts, host->entries + 1, 1};
+    if (SL_MUTANT(balance_now_alone) && gathered)
+        counts = (struct sl_ids){own->mine + sizeof(struct slc_head), 0, 0};
     return (struct slc_balance){
         .start = job->map.start,
         .copies = job->map.copies,
@@ -49,7 +52,7 @@ static struct slc_balance problem_of(const sluice_context *context, const struct
         .slots = job->map.slots,
         .ranks = job->map.ranks,
         .physical = job->map.physical,
-        .rank = job->map.by_row ? -1 : context->rank,
+        .rank = job->map.by_row && !SL_MUTANT(balance_by_rank) ? -1 : context->rank,
         .alone = alone,
         .by_copy = context->copy_policy != SLUICE_COPY_BALANCED,
         .nodes = nodes,
@@ -86,7 +89,7 @@ static struct slc_balance_call call_of(const sluice_context *context, const stru
         .drawn = drawn ? own->drawn : NULL,
         .tile_rows = (int32_t)rows,
         .tile_count = (int32_t)((job->rows + rows - 1) / rows),
-        .visited_only = host->config.visited_only,
+        .visited_only = host->config.visited_only && !SL_MUTANT(balance_visits_ignored),
     };
 }
 
@@ -209,7 +212,8 @@ static sluice_status begin(const struct sl_call *call, struct slc_job *job, bool
     if (by_copy) {
         sluice_status status = slc_launch(context, job, route ? SLC_K_route : SLC_K_remap, stream);
         job->in_ids = call->dispatch_ids.wanted ? job->dispatch_ids : job->recorder_ids;
-        job->counters = NULL;
+        if (!SL_MUTANT(shared_counted_in_level)) /* counted by now */
+            job->counters = NULL;
         return status;
     }
     if (!route)

@@ -19,6 +19,7 @@ struct slc_comm {
     int64_t (*clock)(void *user);
     void *user;
     int32_t ranks;
+    uint64_t sent; /* bytes that slc_move_post gave it for other ranks */
 };
 
 /* How a communicator is made. */

@@ -213,6 +213,9 @@ static sluice_status run_round(const struct sl_dispatch *call, struct round *rou
     sluice_status status = slc_judge(call->context, "packing tokens", error);
     if (status || (status = slc_move_group(call->context, round, message, stream)))
         return status;
+    if (SL_MUTANT(token_sent_twice) &&
+        (status = slc_move_group(call->context, round, message, stream)))
+        return status;
     job.most = from > 0 ? from : 1;
     job.ends = last;
     error =
@@ -254,15 +257,16 @@ static void add(atomic_uint_least64_t *counter, uint64_t amount)
     atomic_fetch_add_explicit(counter, amount, memory_order_relaxed);
 }
 
-static void tally(const struct sl_dispatch *call)
+/* sent: bytes that crossed behind the counts. */
+static void tally(const struct sl_dispatch *call, uint64_t sent)
 {
     const struct slc_lane *lane = slc_lane_of(call);
     uint64_t tokens = 0, others = (uint64_t)call->lane->send.peers - 1;
     for (int32_t p = 0; p < call->lane->send.peers; p++)
         tokens += p == lane->job.own ? 0 : (uint64_t)lane->tokens_to[p];
-    uint64_t frame = others * (sizeof(struct slc_head) + (uint64_t)lane->said_stride);
+    uint64_t counts = others * (uint64_t)lane->said_stride;
     add(&call->context->tally.dispatch_useful, tokens * call->token_bytes);
-    add(&call->context->tally.dispatch_moved, tokens * (uint64_t)lane->job.record + frame);
+    add(&call->context->tally.dispatch_moved, sent + counts);
 }
 
 /* Nothing has moved yet, and the others wait for this rank: it may repeat the call. */
@@ -290,9 +294,10 @@ sluice_status slc_dispatch_send(struct sl_dispatch *call)
     slc_fill_send(call, job);
     slc_fill_exchange(call->context, job, SL_KIND_SEND, call->args->layer, call->args->lane,
                       sl_dispatch_form(call));
+    uint64_t before = slc_of(call->context)->mover->comm.sent;
     if ((status = move(call)))
         return status;
-    tally(call);
+    tally(call, slc_of(call->context)->mover->comm.sent - before);
     call->lane->state = LANE_SENT;
     return SLUICE_OK;
 }

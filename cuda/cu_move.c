@@ -104,8 +104,10 @@ static slnc_result post_all(const sluice_context *context, struct slc_comm *comm
     for (int32_t p = 0; p < context->living_count; p++) {
         struct slc_message one = {NULL, NULL, 0, 0};
         message(call, p, &one);
-        if (p != context->comm.rank && (result == SLNC_SUCCESS || result == SLNC_IN_PROGRESS))
-            result = post(comm, p, &one, stream);
+        if (p == context->comm.rank || (result != SLNC_SUCCESS && result != SLNC_IN_PROGRESS))
+            continue;
+        result = post(comm, p, &one, stream);
+        comm->sent += (uint64_t)one.send_bytes;
     }
     slnc_result ended = comm->nccl.GroupEnd();
     return result == SLNC_SUCCESS || result == SLNC_IN_PROGRESS ? ended : result;

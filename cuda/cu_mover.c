@@ -104,18 +104,41 @@ static size_t lay_pinned(const sluice_context *context, struct slc_mover *mover,
     return cut.used;
 }
 
+/* Bytes of messages, at most. */
+struct sizes {
+    int64_t token, back; /* of a token, and of a row (PER_RANK: a sum) that comes back */
+    int64_t head, said,
+        front;    /* of a head, a COUNT, and what stands before a fixed message's tokens */
+    int64_t rows; /* that come back in a fixed message */
+};
+
+static struct sizes sizes_of(const sluice_context *context)
+{
+    const struct sl_exchange *exchange = context->exchange;
+    const sluice_transport *t = &exchange->transport;
+    bool exact = t->combine_order == SLUICE_COMBINE_EXACT;
+    int64_t items = exchange->columns_max * (int64_t)sizeof(struct slc_item);
+    return (struct sizes){
+        .token = items + t->payload_row_bytes + 16 * (int64_t)t->max_payloads,
+        .back = slc_padded(exact ? t->combine_row_bytes : 2 * t->combine_row_bytes),
+        .head = (int64_t)sizeof(struct slc_head),
+        .said = said_bytes(context),
+        .front = said_bytes(context),
+        .rows = exact ? t->capacity_back : t->capacity_pair,
+    };
+}
+
 /* What one pair's staging and all that lands must hold. */
 static void size_staging(const sluice_context *context, struct slc_mover *mover)
 {
     const struct sl_exchange *exchange = context->exchange;
     const sluice_transport *t = &exchange->transport;
+    const struct sizes sizes = sizes_of(context);
     int64_t ranks = context->ranks, tokens = t->max_tokens, columns = exchange->columns_max;
     bool exact = t->combine_order == SLUICE_COMBINE_EXACT;
-    int64_t token = columns * (int64_t)sizeof(struct slc_item) + t->payload_row_bytes +
-                    16 * (int64_t)t->max_payloads;
-    int64_t back = slc_padded(exact ? t->combine_row_bytes : 2 * t->combine_row_bytes);
+    int64_t token = sizes.token, back = sizes.back, head = sizes.head;
     int64_t round = most(most(token, back), STAGING_MOST / ranks);
-    int64_t pair = 0, landing = 0, head = (int64_t)sizeof(struct slc_head);
+    int64_t pair = 0, landing = 0;
     if (ranks == 1)
         return;
     if (context->uses & SLUICE_USE_EXACT) {
@@ -124,9 +147,8 @@ static void size_staging(const sluice_context *context, struct slc_mover *mover)
         landing = tokens * (exact ? columns : sl_least(columns, ranks)) * back + ranks * head;
     }
     if (context->uses & SLUICE_USE_FIXED) {
-        int64_t front = said_bytes(context);
-        int64_t rows = exact ? t->capacity_back : t->capacity_pair;
-        pair = most(pair, most(front + t->capacity_pair * token, head + rows * back));
+        pair = most(pair, sizes.front + t->capacity_pair * token);
+        pair = most(pair, head + sizes.rows * back);
     }
     pair = (pair + 255) / 256 * 256;
     mover->pair_bytes = (size_t)pair;
@@ -141,6 +163,28 @@ static size_t common_bytes(const sluice_context *context)
            (size_t)context->ranks * sizeof(int32_t);
 }
 
+/* What one dispatch, or one combine, of the most tokens sends to others. */
+static void tell_wire(const sluice_context *context, sluice_needs *needs)
+{
+    const struct sl_exchange *exchange = context->exchange;
+    const sluice_transport *t = &exchange->transport;
+    const struct sizes sizes = sizes_of(context);
+    int64_t others = context->ranks - 1, dispatch = 0, combine = 0;
+    int64_t visits = t->max_tokens * sl_least(others, exchange->columns_max);
+    bool exact = t->combine_order == SLUICE_COMBINE_EXACT;
+    int64_t rows = others * t->max_tokens * (exact ? exchange->columns_max : 1);
+    if (context->uses & SLUICE_USE_EXACT) {
+        dispatch = visits * sizes.token + others * (sizes.said + sizes.head);
+        combine = rows * sizes.back + others * sizes.head;
+    }
+    if (context->uses & SLUICE_USE_FIXED) {
+        dispatch = most(dispatch, others * (sizes.front + t->capacity_pair * sizes.token));
+        combine = most(combine, others * (sizes.head + sizes.rows * sizes.back));
+    }
+    needs->dispatch_wire_bytes = dispatch;
+    needs->combine_wire_bytes = combine;
+}
+
 static void add_needs(const sluice_context *context, const struct slc_mover *mover,
                       sluice_needs *needs)
 {
@@ -151,6 +195,8 @@ static void add_needs(const sluice_context *context, const struct slc_mover *mov
     needs->staging_bytes += lanes * (mover->pair_bytes * (size_t)context->ranks + mover->in_bytes);
     needs->communicators += (context->ranks > 1 && lanes > 0) + slc_shares(context);
     needs->threads += slc_watched(context);
+    if (lanes)
+        tell_wire(context, needs);
 }
 
 /* --------------------------------------------------------------------------------------- open */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What kernels have told since the last call, and what that means for the next. */
+#include "../src/core/mutant.h"
 #include "cu_mover.h"
 
 static uint32_t faults_of(const struct slc_told *told)
@@ -137,6 +138,8 @@ void slc_mover_cancel(sluice_context *context)
 
 void slc_mover_part(sluice_context *context, sluice_status status, int32_t op, int32_t layer)
 {
+    if (SL_MUTANT(fault_forgotten))
+        return;
     slc_mover_lose(context, status, slc_only_peer(context), op, layer);
     slc_of(context)->mover->lost.said = true;
     for (int32_t channel = 0; channel < 4; channel++)

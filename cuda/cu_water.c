@@ -3,6 +3,7 @@
 
 #include "../src/backend/bk_call.h"
 #include "../src/backend/bk_cut.h"
+#include "../src/core/mutant.h"
 #include "../src/core/remap.h"
 #include "cu_mover.h"
 #include "cu_walk.h"
@@ -125,7 +126,8 @@ static struct slc_water water_of(const struct sl_call *call, const struct slc_jo
                               .drawn = without_ids(call) ? own->drawn : NULL,
                               .counters = counters,
                               .dynamic = dynamic(context),
-                              .few = call->rows < SL_WATERFILL_LEAST,
+                              .few = call->rows < SL_WATERFILL_LEAST &&
+                                     !SL_MUTANT(waterfill_moves_few),
                               .width = 1,
                               .rows = SLC_WATER_ROWS};
     water.job.in_ids = call->dispatch_ids.wanted ? job->dispatch_ids : job->recorder_ids;
@@ -165,7 +167,8 @@ sluice_status slc_water_begin(const struct sl_call *call, struct slc_job *job, v
                        (long long)call->rows, INT32_MAX);
     if (!dynamic(context))
         return SLUICE_OK;
-    sluice_status status = slc_share_ready(context, stream);
+    sluice_status status =
+        SL_MUTANT(failed_route_counts) ? SLUICE_OK : slc_share_ready(context, stream);
     if (status || !without_ids(call))
         return status;
     job->counters = slc_of(context)->water->layers[job->map.layer].drawn;

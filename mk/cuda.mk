@@ -89,7 +89,7 @@ $(BUILD)/balance_solves $(BUILD)/water_places: $(BUILD)/%: tests/cuda/%.c tests/
 
 # What the kernels execute on the stand-in, and what ptxas makes of them.
 .PHONY: bench-cuda
-bench-cuda: $(if $(NVCC),cuda standin $(BUILD)/cuda_counts)
+bench-cuda: $(if $(NVCC),cuda standin $(addprefix $(BUILD)/,cuda_counts cuda_layout balance_solves))
 	$(if $(NVCC),@python3 tests/bench_cuda.py '$(BUILD)' '$(NVCC)' '$(BUILD)/bench.json',\
 	    @echo 'no nvcc: the CUDA kernels are not counted')
 

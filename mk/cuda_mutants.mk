@@ -1,6 +1,6 @@
 # The mutants of libsluice_cuda.so, of the same list as the CPU plugin's (mk/mutants.mk): those
 # whose switch is in the kernels, in cuda/*.c, or in the backends' common sources and executed by
-# this backend, and whose promise the suite can ask it for (abi/mutants/not_cuda.txt has the others). Their kernels are PTX for one
+# this backend. abi/mutants/not_cuda.txt has the others, and why. Their kernels are PTX for one
 # architecture, compiled again where the switch is in them.
 CUDA_HOST := $(CORE_SRC) $(BACKEND_SRC) $(CUDA_SRC)
 CUDA_READ := $(CUDA_KERNELS) $(wildcard cuda/kernels/*.cuh cuda/kernels/*.h)

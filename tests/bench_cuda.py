@@ -34,9 +34,8 @@ MULTIPROCESSORS = {80: (65536, 64, 32, 167936), 90: (65536, 64, 32, 233472),
                    100: (65536, 64, 32, 233472), 120: (65536, 48, 24, 102400)}
 
 
-def counts(build):
+def counts(build, env):
     """The rows of cuda_counts, for both types of logits."""
-    env = dict(os.environ, LD_LIBRARY_PATH=f"{build}/standin", STANDIN_LOG=f"{build}/log/bench-cuda.log")
     rows = []
     for dtype in ("f32", "bf16"):
         out = subprocess.run([f"{build}/cuda_counts", f"{build}/libsluice_cuda.so", dtype], env=env,
@@ -77,6 +76,23 @@ def print_counts(rows):
               f"{row['wi_per_token']:>9.1f} {f'{a:g}/{b:g}':>13} {row['longest']:>8} {longest:>10} "
               f"{row['sectors']:>8} {row['times_least']:>7.3f} {row['atomics_per_id']:>8.3f} "
               f"{row['launches']:>8}  {beside}")
+
+
+def print_alone(build, env):
+    """Kernels that cuda_counts does not have: the layout of a dispatch, and the step balance."""
+    trace = f"{build}/log/bench-layout.trace"
+    for tokens in (1, 4096):
+        if os.path.exists(trace):
+            os.remove(trace)
+        subprocess.run([f"{build}/cuda_layout", f"{build}/libsluice_cuda.so", str(tokens)], check=True,
+                       env=dict(env, STANDIN_TRACE=trace))
+        with open(trace, encoding="utf-8") as file:
+            words = [line.split() for line in file if line.startswith("slc_lay_out ")]
+        most = max(int(word[6]) for word in words)
+        print(f"layout of a dispatch, T = {tokens}: {most / tokens:.1f} warp instructions a token")
+    solved = subprocess.run([f"{build}/balance_solves", "0", "1", "peer"], env=env, check=True,
+                            capture_output=True, text=True).stdout
+    print("step balance, as many replicas as ranks:\n" + solved.rsplit("\n", 2)[0])
 
 
 def text_bytes(path):
@@ -155,10 +171,12 @@ def print_compiled(rows, threads):
 
 def main(build, nvcc, path):
     os.makedirs(f"{build}/log", exist_ok=True)
-    rows = counts(build)
+    env = dict(os.environ, LD_LIBRARY_PATH=f"{build}/standin", STANDIN_LOG=f"{build}/log/bench-cuda.log")
+    rows = counts(build, env)
     print_counts(rows)
     for shape, peer in PEERS.items():
         print(f"peers of {shape}: {peer['who']}")
+    print_alone(build, env)
     subprocess.run([nvcc, "-I.", "-arch=sm_90", "-ptx", "-o", f"{build}/obj/cuda/bench.ptx",
                     f"{build}/obj/cuda/kernels.cu"], check=True, capture_output=True)
     built = compiled(build, nvcc)

@@ -190,6 +190,12 @@ refused "must divide --ranks 4" plan "$tmp/counts.json" --ranks 4 --nodes 3 -o "
 refused "away from --current" plan "$tmp/counts.json" --ranks 2 -o - --budget 3
 refused "both the standard output" plan "$tmp/counts.json" --ranks 2 -o - --json -
 refused "one of level, eplb" plan "$tmp/counts.json" --ranks 2 -o "$tmp/p.json" --policy best
+refused "eplb counts tokens" plan "$tmp/counts.json" --ranks 2 -o - --policy eplb --objective experts --steps 9
+refused "experts and --expert-ns need --steps" plan "$tmp/counts.json" --ranks 2 -o - --objective experts
+refused "experts and --expert-ns need --steps" plan "$tmp/counts.json" --ranks 2 -o - --objective cost --expert-ns 1
+refused "nothing else does" plan "$tmp/counts.json" --ranks 2 -o - --steps 9
+refused "cost and --expert-ns or --row-ps" plan "$tmp/counts.json" --ranks 2 -o - --objective cost
+refused "cost and --expert-ns or --row-ps" plan "$tmp/counts.json" --ranks 2 -o - --row-ps 1
 if [ -f "$data/deepseek-r1-expert-counts/prefill_in4096.json" ]; then
     r1=$data/deepseek-r1-expert-counts
     good "^eplb plan for 32 ranks, 9 slots each" plan "$r1/decode_in2000out100.json" --ranks 32 \
@@ -224,6 +230,23 @@ good "^ *1  *1.0000  *1.0000$" plan "$tmp/counts.json" --ranks 2 --current "$tmp
 good "MB sent" plan "$tmp/counts.json" --ranks 2 --current "$tmp/present.json" --budget 4 \
     --expert-mb 44 --plot "$tmp/plan.svg" -o "$tmp/p.json"
 if grep -q "</svg>" "$tmp/plan.svg"; then ok; else bad "plan --plot"; fi
+# What is level depends on what a rank spends. In 100 steps expert 0 is active in 59.5, each other one
+# in 9.6: rank 0 reads 59.5 where 44.1 is the mean. In 2 steps each is active in both. Time is that of
+# reading or of computing, whichever is more.
+by() { # WANTED OBJECTIVE...: the first and last row of the curve
+    wanted=$1
+    shift
+    good "^greatest rank load.* / mean: $wanted" plan "$tmp/counts.json" --ranks 2 --current "$tmp/present.json" \
+        --budget 4 -o "$tmp/p.json" --objective "$@"
+    if grep -q "^ *0  *${wanted%% *}  *${wanted%% *}$" "$tmp/out"; then ok; else bad "plan's curve: $*"; fi
+}
+by "1.5000 .* 1.0000" tokens
+by "1.3496 .* 1.0000" experts --steps 100
+by "1.0000 .* 1.0000" experts --steps 2
+by "1.5000 .* 1.0000" cost --row-ps 400
+by "1.5000 .* 1.0000" cost --row-ps 4000 --expert-ns 1 --steps 100
+by "1.3496 .* 1.0000" cost --row-ps 1 --expert-ns 1 --steps 100
+good '"objective": "experts"' plan "$tmp/counts.json" --ranks 2 --objective experts --steps 9 -o "$tmp/p.json" --json -
 good '"curve"' plan "$tmp/counts.json" --ranks 2 --current "$tmp/present.json" --policy eplb -o "$tmp/p.json" --json -
 good "^Uneven: on 2 ranks" diagnose "$tmp/counts.json" --ranks 2
 good "cannot be told from one window" diagnose "$tmp/counts.json" --ranks 2
@@ -315,6 +338,12 @@ if make --no-print-directory -s BUILD="$build" "$fake" >"$tmp/out" 2>&1; then
     good '"why_not": "UNAVAILABLE"' info "$fake" --json -
 else
     bad "$fake: $(cat "$tmp/out")"
+fi
+
+# Where there is no driver replay says what info says.
+cuda=$build/libsluice_cuda.so
+if [ -f "$cuda" ] && "$sluice" info "$cuda" | grep -q '^cannot run here: no CUDA driver'; then
+    refused "finding a device: no CUDA driver" replay --model deepseek-v3 --plugin "$cuda"
 fi
 
 # A set-uid process takes nothing from its caller: neither the variables nor the name it is called by.

@@ -20,9 +20,15 @@ fi
 [ "$*" != few ] || set -- recorder_after_shift shared_counted slots_count_shared view_row_more \
     view_of_bias view_copies tie_to_higher_id nan_chosen weight_after_bias dead_weight_kept \
     wide_ids_read_narrow padding_keeps_shared padding_sent sources_descending overflow_silent \
-    combine_backward
+    combine_backward shared_counted_in_level balance_quota_short
 [ $# -gt 0 ] || mapfile -t names < <($make cuda-mutants-list)
 [ $# -eq 0 ] || names=("$@")
+left_out=$(comm -23 <(all_mutants | sort) \
+    <({ $make cuda-mutants-list && list=abi/mutants/not_cuda.txt all_mutants; } | sort))
+if [ -n "$left_out" ]; then
+    echo "neither built for CUDA nor in abi/mutants/not_cuda.txt: ${left_out//$'\n'/ }"
+    failed=$((failed + 1))
+fi
 targets=("${names[@]/#/$BUILD/cuda_mutants/}")
 $make -j2 "${targets[@]/%/.so}" || failed=1
 run_mutants "$BUILD/cuda_mutants" "$logs" "${names[@]}"

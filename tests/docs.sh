@@ -23,6 +23,60 @@ for target in $(grep -o 'make [a-z][a-z-]*' README.md | awk '{print $2}' | sort 
     if grep -q "^$target\b.*:" Makefile mk/*.mk; then ok; else bad "README.md names make $target"; fi
 done
 
+# The C of README.md, put together in its order, runs on one rank without an error.
+cat >"$tmp/page.awk" <<'END'
+function close_it() { if (on) print ""; on = 0 }
+/^    / && !indented { on = $0 ~ /^    (#include|sluice_|void \*so|config\.)/ }
+/^    / { indented = 1; if (on && $1 != "#include") print substr($0, 5); next }
+{ indented = 0; close_it() }
+END
+{
+    cat <<'END'
+#include <dlfcn.h>
+#include <stdio.h>
+#include "abi/ext/balance.h"
+#include "src/comm/comm_threads.h"
+
+static sluice_tensor tensor(void *data, uint8_t code, int32_t dimensions, int64_t *shape)
+{
+    return (sluice_tensor){
+        .data = data, .device = {SLUICE_CPU, 0}, .ndim = dimensions, .dtype = {code, 32, 1}, .shape = shape};
+}
+
+int main(void)
+{
+    static float values[4 * 256], chosen[4 * 8];
+    static int32_t numbers[4 * 8];
+    char text[512] = "";
+    int64_t wide[] = {4, 256}, narrow[] = {4, 8};
+    int32_t local_rank = 0;
+    sluice_context *context = NULL;
+    sluice_comm comm;
+    sluice_comm_threads_get(sluice_comm_threads_create(1, NULL), 0, &comm);
+    sluice_tensor logits = tensor(values, SLUICE_FLOAT, 2, wide), bias = tensor(values, SLUICE_FLOAT, 1, wide + 1);
+    sluice_tensor ids = tensor(numbers, SLUICE_INT, 2, narrow), weights = tensor(chosen, SLUICE_FLOAT, 2, narrow);
+END
+    awk -f "$tmp/page.awk" README.md
+    cat <<'END'
+    puts(text);
+    puts(context && api->last_error(context, text, sizeof text) ? text : "");
+    return !context || text[0];
+}
+END
+} >"$tmp/page.c"
+if ! "${CC:-cc}" -std=c11 -D_POSIX_C_SOURCE=200809L -Wall -Werror -I. -o "$tmp/page" "$tmp/page.c" \
+    src/comm/comm_threads.c -ldl -pthread >"$tmp/out" 2>&1; then
+    bad "the C of README.md: $(head -n 5 "$tmp/out")"
+elif [ "$(grep -c 'api->open\|dlopen\|configure(\|config.device' "$tmp/page.c")" != 5 ]; then
+    bad "README.md's C is not found: $(cat "$tmp/page.c")"
+elif [ ! -f "$build/libsluice_cpu.so" ]; then
+    skip "the C of README.md: $build/libsluice_cpu.so is not built"
+elif LD_LIBRARY_PATH=$build "$tmp/page" >"$tmp/out"; then
+    ok
+else
+    bad "the C of README.md says $(cat "$tmp/out")"
+fi
+
 if [ -x "$build/sluice" ]; then
     for sub in info replay bench diagnose eval plan; do
         if "$build/sluice" help "$sub" >/dev/null 2>&1 && grep -q "^\.\(Ss\|Sh\|It\|SS\|SH\).*$sub" packaging/sluice.1; then

@@ -42,6 +42,14 @@ else
     echo "host_python: python3 is not there"
     skipped=1
 fi
+# Three ranks hold 16 experts, so some have a second copy.
+if python3 -c 'import torch.distributed' 2>/dev/null; then
+    OMP_NUM_THREADS=1 run host_torch python3 -m torch.distributed.run --standalone --nproc-per-node 3 \
+        abi/hosts/host_torch.py
+else
+    echo "host_torch: python3 has no torch"
+    skipped=$((skipped + 1))
+fi
 plugin=$graphs run device.capture "$build/sluice-conform" --only device.capture
 
 line="$passed passed, $failed failed"

@@ -209,10 +209,14 @@ void cf_meet(void);
 
 /* ----------------------------------------------------------------------------- observations */
 
-/* Calls of malloc and its kin by this process since the last cf_allocations(); -1 where they are
- * not seen (a sanitizer has its own). */
-void cf_allocations_watch(void);
+/* Calls of malloc and its kin by this process are counted from now on. False where they are not
+ * seen (a sanitizer has its own). */
+bool cf_allocations_watch(void);
+/* How many there were since. */
 int64_t cf_allocations(void);
+/* Only those of the library that `inside` points into count: others below it, as a device's driver,
+ * promise nothing. */
+void cf_allocations_of(const void *inside);
 
 /* ------------------------------------------------------------------------------- running cases */
 

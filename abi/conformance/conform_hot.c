@@ -83,18 +83,12 @@ static void no_allocation(const void *what)
 {
     struct cf_setup setup;
     struct bench bench;
-    if (cf_memory)
-        cf_skip("a driver's allocations are not told from the plugin's");
     setup_bench(&setup);
     setup.host.threads = *(const int32_t *)what;
     make_bench(&bench, &setup);
-    cf_allocations_watch();
-    void *volatile probe = malloc(100);
-    free(probe);
-    if (cf_allocations() < 2)
-        cf_skip("allocations are not seen here");
     for (int i = 0; i < 3; i++) {
-        cf_allocations_watch();
+        if (!cf_allocations_watch())
+            cf_skip("allocations are not seen here");
         run_bench(&bench);
         CHECK_EQ(cf_allocations(), 0, "allocations in hot calls");
     }
@@ -143,8 +137,6 @@ static void dispatch_allocates_nothing(const void *what)
     static struct mv_tokens tokens[1];
     struct cf_setup setup;
     struct mv_trip trip;
-    if (cf_memory)
-        cf_skip("a driver's allocations are not told from the plugin's");
     mv_setup(&scene, NULL, &setup);
     sluice_context *context = cf_open(&setup);
     mv_draw(&scene, 0, tokens);
@@ -166,7 +158,8 @@ static void dispatch_allocates_nothing(const void *what)
                                       .handle = &trip.handle,
                                       .rows = &trip.results->t,
                                       .out = &trip.out->t};
-    cf_allocations_watch();
+    if (!cf_allocations_watch())
+        cf_skip("allocations are not seen here");
     sluice_status status = cf_api->dispatch(context, &args);
     args.phase = SLUICE_DISPATCH_SEND;
     if (!status && !fixed)
@@ -175,8 +168,6 @@ static void dispatch_allocates_nothing(const void *what)
         status = cf_api->combine(context, &back);
     int64_t made = cf_allocations();
     EXPECT_OK(context, status);
-    if (made < 0)
-        cf_skip("allocations are not seen here");
     CHECK_EQ(made, 0, "allocations in dispatch and combine");
     cf_api->close(context);
 }

@@ -38,6 +38,7 @@ void cf_load(const char *path)
         cf_skip("no device: %s", text);
     cf_memory = memory;
     device_count = count;
+    cf_allocations_of(cf_api);
 }
 
 const char *cf_status_name(sluice_status status)

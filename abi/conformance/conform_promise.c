@@ -178,6 +178,8 @@ static const struct cf_case CASES[] = {
      PATH(.shared = 1, .copy_policy = SLUICE_COPY_RANDOM, .fused = true)},
     {"promise1.level", "shared columns that were moved for balance are not counted",
      counts_are_routed, PATH(.shared = 2, .shared_policy = SLUICE_SHARED_LEVEL)},
+    {"promise1.level_fused", "nor by route", counts_are_routed,
+     PATH(.shared = 2, .shared_policy = SLUICE_SHARED_LEVEL, .fused = true)},
     {"promise1.balanced", "copies by quota are counted where they were sent", counts_are_routed,
      PATH(.shared = 1, .shared_policy = SLUICE_SHARED_LEVEL, .copy_policy = SLUICE_COPY_BALANCED)},
     {"promise1.balanced_fused", "route counts copies by quota, and no shared column",

@@ -170,21 +170,15 @@ static void balance(const void *what)
 static void no_allocation(const void *what)
 {
     (void)what;
-    if (cf_memory)
-        cf_skip("a driver's allocations are not told from the plugin's");
     sluice_context *context = open_windows(2);
     int32_t done = 0;
-    cf_allocations_watch();
-    void *volatile probe = malloc(100);
-    free(probe);
-    if (cf_allocations() < 2)
+    if (!cf_allocations_watch())
         cf_skip("allocations are not seen here");
-    cf_allocations_watch();
     sluice_status status = served()->window_end(context, NULL);
     status = status ? status : served()->window_poll(context, &done);
     CHECK_EQ(cf_allocations(), 0, "allocations in window_end and window_poll");
     EXPECT_OK(context, status);
-    CHECK_EQ(done, 1, "a window that is not summed is done at once");
+    CHECK(done || cf_memory, "a window that is not summed is done at once");
     cf_api->close(context);
 }
 

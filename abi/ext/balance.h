@@ -109,20 +109,19 @@ typedef struct sluice_balance_api {
     /* Of one layer, or of all with layer -1; before the first call TOKENS and LOCAL hold. Equal on
      * all ranks: the mode of a remap is part of what MISMATCH compares. Between two steps; graphs
      * that hold remap, route or dispatch of the layer are captured again. What was counted is
-     * forgotten, also by `set` of sluice.ranks/1. Errors: INVALID, UNSUPPORTED (the context was not
-     * opened for the mode or has no balanced policy), NO_MEMORY (STALE keeps `steps` counts of every
-     * rank; sluice_needs has those of the default number of steps). */
+     * forgotten, also by `set` of sluice.ranks/1. [waits]. Errors: INVALID, UNSUPPORTED (the context
+     * was not opened for the mode or has no balanced policy), NO_MEMORY (STALE keeps `steps` counts
+     * of every rank; sluice_needs has those of the default number of steps). */
     sluice_status (*configure)(sluice_context *context, int32_t layer,
                                const sluice_balance_config *config);
 
     /* For engines with a transport of their own, mode STALE: this step's counts. Until counts have
      * come, an expert's choices are shared out evenly over its copies and shared experts stay at
-     * home. Ranks may skip a
-     * step or differ. Errors: INVALID, UNSUPPORTED. [hot] [capture] */
+     * home. Ranks may skip a step or differ. Errors: INVALID, UNSUPPORTED. [hot] [capture] */
     sluice_status (*add_counts)(sluice_context *context, const sluice_balance_counts *args);
 
-    /* The quotas in force, in the order of `stream`; waits for a device. LOCAL: this rank's
-     * alone (leave source and sources 0).
+    /* The quotas in force, in the order of `stream`. [waits]. LOCAL: this rank's alone (leave
+     * source and sources 0).
      * Errors: INVALID, UNSUPPORTED, NOT_READY (nothing has been counted), OVERFLOW (an array is too
      * short). */
     sluice_status (*read)(sluice_context *context, int32_t layer, sluice_balance_answer *answer,

@@ -29,7 +29,8 @@ typedef struct sluice_eplb_config {
     int64_t skip_steps;   /* first steps that are not counted: warm-up; default 0 */
     int32_t windows;      /* last windows that a plan looks at, the worst counts; default 1 */
     int32_t policy;       /* SLUICE_PLAN_LEVEL or _EPLB */
-    double above;         /* plan only where balance is above this; default 1.05 */
+    double above;         /* plan only where balance (greatest / mean, as sluice.plan/1 has it) is
+                           * above this; default 1.05 */
     double target;        /* and until it is this; default 1.01 */
     const sluice_plan_budget *budget; /* of one migration; optional, copied */
     const sluice_costs *costs;        /* a plan must pay by these; optional, copied */

@@ -39,9 +39,12 @@ typedef struct sluice_load_windows {
 SLUICE_ASSERT_ENDS_WITH(sluice_load_windows, timeout_ns);
 
 /* Windows of those kept, added up. Arrays are the caller's, each optional; a layer that uses
- * another's bank gets zeros (drift_ppm: -1). Balancedness is mean rank load / greatest rank load
- * over the living ranks, an IEEE double quotient of whole numbers: 1 is level, 0 means nothing was
- * counted. (sluice.plan/1 speaks of the inverse, greatest / mean.) */
+ * another's bank gets zeros (drift_ppm: -1).
+ *
+ * Balancedness is mean rank load / greatest rank load over the living ranks, an IEEE double
+ * quotient of whole numbers: 1 is level, 0.8 means that ranks have work for 0.8 of the fullest
+ * one's time, and 0 that nothing was counted: higher is better, as in SGLang. (The balance of
+ * sluice.plan/1 and of its `target` is the inverse, greatest / mean, where lower is better.) */
 typedef struct sluice_load_window {
     size_t struct_size;
     int32_t newest;    /* in: the newest window taken, 0: the last that ended, 1: the one before */
@@ -66,7 +69,8 @@ typedef struct sluice_load_window {
      * equal shares, 1000000: no expert in common, -1: one of them counted nothing. */
     int32_t *drift_ppm;
     int32_t layers, reserved; /* out: that counted something: what the next four are over */
-    double mean, worst;       /* out: of `balancedness`, layers ascending; 0 where layers is 0 */
+    double mean, worst;       /* out: of `balancedness`, layers ascending, worst: the least; 0
+                               * where layers is 0 */
     double reachable_mean, reachable_worst; /* out: of `reachable`, where it is given */
 } sluice_load_window;
 SLUICE_ASSERT_ENDS_WITH(sluice_load_window, reachable_worst);
@@ -74,17 +78,19 @@ SLUICE_ASSERT_ENDS_WITH(sluice_load_window, reachable_worst);
 typedef struct sluice_load_api {
     size_t struct_size;
 
-    /* The layer's bank's counters, in the order of `stream`, into an i64 tensor [P] (on the device
-     * or the host; a host tensor waits for a device). */
+    /* The layer's bank's counters, in the order of `stream`, into an i64 tensor [P] on the device
+     * or the host. [waits] into a host tensor. */
     sluice_status (*read)(sluice_context *context, int32_t layer, const sluice_tensor *counts,
                           void *stream);
 
     /* All layers at once into host memory: counts[i * stride ...] = layer i's P counters, a layer
-     * that uses another's bank gets zeros. stride >= the greatest P. */
+     * that uses another's bank gets zeros. stride >= the greatest P. [waits] */
     sluice_status (*snapshot)(sluice_context *context, int64_t *counts, int64_t stride,
                               void *stream);
 
-    /* Zeroes all counts of one layer's bank, or of every bank with layer -1. */
+    /* Zeroes all counts of one layer's bank, or of every bank with layer -1, in the order of
+     * `stream`; not to be captured, as some of them are the host's. Waits only for the counters of
+     * a window that has ended and that a device has not brought yet. */
     sluice_status (*reset)(sluice_context *context, int32_t layer, void *stream);
 
     /* For engines whose own transport counts rows by local slot, shared rows among them: adds the
@@ -94,14 +100,15 @@ typedef struct sluice_load_api {
     sluice_status (*add_slots)(sluice_context *context, const sluice_load_slots *args);
 
     /* Counts by logical expert since the last reset, each through the placement it was made under,
-     * into host [E]. */
+     * into host [E]. [waits] */
     sluice_status (*read_logical)(sluice_context *context, int32_t layer, int64_t *counts,
                                   int64_t count, void *stream);
 
     /* Begins windows, or begins them anew: what was kept is gone, the first window begins now.
-     * Memory comes from the host's allocator, here and nowhere else. Equal on all ranks; `kept` and
-     * the number of each window are compared where windows are summed. Errors: INVALID, NO_MEMORY
-     * (the old windows go on), BUSY (a window is being summed). */
+     * [waits], and as it has no stream, let the device run what counts before. Memory comes from
+     * the host's allocator, here and nowhere else. Equal on all ranks; `kept` and the number of
+     * each window are compared where windows are summed. Errors: INVALID, NO_MEMORY (the old
+     * windows go on), BUSY (a window is being summed). */
     sluice_status (*windows)(sluice_context *context, const sluice_load_windows *config);
 
     /* Ends the running window, in the order of `stream`, and begins the next; waits for nothing.
@@ -109,8 +116,9 @@ typedef struct sluice_load_api {
      * serving, as it does with counters that a device must bring first; every living rank ends its
      * windows in the same order, each at the step that suits it. The window is kept once it is
      * whole, on each rank. Errors: NOT_READY (no windows, or a sum has failed and `set` of
-     * sluice.ranks/1 must come first), BUSY (the last window is still being summed), and
-     * those of window_poll. [hot] */
+     * sluice.ranks/1 must come first), BUSY (the last window is still being summed),
+     * NOT_CAPTURABLE (`stream` is being captured: it must run in every window, not once), and those
+     * of window_poll. [hot], not [capture]. */
     sluice_status (*window_end)(sluice_context *context, void *stream);
 
     /* Moves the window on; never waits. *done = 1 when none is under way (any more). A rank
@@ -127,8 +135,9 @@ typedef struct sluice_load_api {
      * each step. Errors: PEER_LOST, MISMATCH, CANCELLED, NOT_READY. [hot] */
     sluice_status (*window_poll)(sluice_context *context, int32_t *done);
 
-    /* Windows kept, with what they say. Errors: INVALID, NOT_READY (no windows, or none has ended),
-     * OVERFLOW (newest + count + against is more than are kept). */
+    /* Windows kept, with what they say; all of it is on the host, and nothing waits. Errors:
+     * INVALID, NOT_READY (no windows, or none has ended), OVERFLOW (newest + count + against is
+     * more than are kept). */
     sluice_status (*window)(sluice_context *context, sluice_load_window *window);
 } sluice_load_api;
 SLUICE_ASSERT_ENDS_WITH(sluice_load_api, window);

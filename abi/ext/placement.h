@@ -51,6 +51,7 @@ typedef struct sluice_placement_api {
      * record what the old map gave, write the rows that move while nothing of the layer runs, `set`
      * with the same map and epoch, go on. Ranks whose epochs or maps differ get MISMATCH at the
      * next exchange. An expert may be without a living copy, not without a copy. Not collective.
+     * [waits]; refuses a capture without harm to it.
      * Errors: INVALID (as validate), BUSY (the layer moves), STALE (epoch has passed),
      * NOT_CAPTURABLE (`stream` is being captured). */
     sluice_status (*set)(sluice_context *context, int32_t layer, const int32_t *map, int64_t count,

@@ -11,27 +11,41 @@ extern "C" {
 /* sluice.plan/1: counts + topology + present placement + budget -> new placement and the moves that
  * lead there. A pure function without a context: ranks that call it with equal input get equal
  * bits, unless the plan says `truncated`; a later version of the plugin may find a better plan, so
- * ranks of different versions share one by `save`. */
+ * ranks of different versions share one by `save`.
+ *
+ * How level a placement is, is told here by its balance: greatest rank load / mean rank load. 1 is
+ * level, 1.25 means that the fullest rank has a quarter more than it should: lower is better, and
+ * `target` is a balance. (The balancedness of sluice.load/1 is the inverse, mean / greatest, where
+ * higher is better.) */
 #define SLUICE_EXT_PLAN "sluice.plan/1"
 
-/* LEVEL judges a placement by what the step balancer can make of it. EPLB is DeepSeek's planner. */
+/* Which planner. LEVEL is ours: it judges a placement by the balance that sluice.balance/1, which
+ * shares an expert's load out over its copies as it likes, can make of it. EPLB is DeepSeek's,
+ * which shares it out evenly. */
 enum { SLUICE_PLAN_LEVEL = 0, SLUICE_PLAN_EPLB = 1 };
 
-/* LEVEL: few moves away from the present map (where they miss a target above 1 and a new map does
- * not, it is the last of the moves: a budget keeps a layer from it), or a new map (ranks renamed to
- * match what lies there); a layer without a present map gets a new one either way. EPLB's is
- * always new, its ranks as they come. */
+/* Where LEVEL begins in a layer that has a present map; one without gets a new map either way.
+ * REPAIR: with the present map, and changes it by few moves. Where these do not bring the layer to
+ *         a `target` above 1 and a new map would, the new map follows them, as one step that is
+ *         taken whole or not at all: a budget too small for it leaves the layer with the few moves.
+ * FROM_NOTHING: with empty slots. Which rank gets which part of the new map is then chosen so that
+ *         much of it lies there already.
+ * EPLB does not read this: its map is always new, and its ranks are numbered as the planner does,
+ * wherever experts lie now. */
 enum { SLUICE_PLAN_REPAIR = 0, SLUICE_PLAN_FROM_NOTHING = 1 };
 
-/* EPLB: AUTO is hierarchical where the groups divide by the nodes, as SGLang's, and every node has
- * as many living ranks, neighbours by number; else global. HIERARCHICAL is INVALID there. */
+/* EPLB only. GLOBAL takes no notice of groups and nodes. HIERARCHICAL packs groups of experts onto
+ * nodes first, then experts onto a node's ranks: the groups must be a multiple of the nodes, and
+ * every node must have as many living ranks, neighbours by number; else it is INVALID. AUTO is
+ * hierarchical where it can be, as SGLang's, else global. */
 enum { SLUICE_PLAN_AUTO = 0, SLUICE_PLAN_GLOBAL = 1, SLUICE_PLAN_HIERARCHICAL = 2 };
 
-/* EPLB, for those who must match: F32 throughout; sums of packs in f64 (SGLang); quotients in f64
- * (vLLM). */
+/* EPLB only, for engines that must get their own planner's map to the bit: F32 throughout; sums of
+ * packs in f64 (SGLang); quotients in f64 (vLLM). */
 enum { SLUICE_PLAN_F32 = 0, SLUICE_PLAN_F64_PACKS = 1, SLUICE_PLAN_F64_QUOTIENTS = 2 };
 
-/* Several windows: the worst one counts, or their sum. EPLB takes the sum. */
+/* Several windows: a layer is judged by the one with the worst balance, or by their sum. EPLB makes
+ * its map from the sum either way. */
 enum { SLUICE_PLAN_WORST = 0, SLUICE_PLAN_SUM = 1 };
 
 /* 0: without limit. A slot that is written counts each time, whether its bytes come over a wire or
@@ -90,7 +104,7 @@ typedef struct sluice_plan_request {
     int32_t judge;      /* SLUICE_PLAN_WORST or _SUM */
     int32_t eplb;       /* SLUICE_PLAN_AUTO, _GLOBAL or _HIERARCHICAL */
     int32_t arithmetic; /* SLUICE_PLAN_F32, _F64_PACKS or _F64_QUOTIENTS */
-    double target;      /* greatest rank load / mean at which LEVEL stops, e.g. 1.01; 0: the best */
+    double target;      /* the balance at which LEVEL stops, e.g. 1.01; 0: the best it finds */
     int64_t work;       /* most units of work, equal on every machine: one is a rank or an expert
                          * looked at in a solve. Layers have equal parts. 0: the policy's own end */
     int64_t wire_bytes; /* a second from one rank, for the prediction; 0: no seconds */
@@ -113,9 +127,10 @@ typedef struct sluice_move {
     int32_t to;   /* physical expert that holds `expert` afterwards */
 } sluice_move;
 
-/* Balance is greatest rank load / mean rank load of the worst window, by what the step balancer
- * can make of the map (LEVEL), or by an even split with the shared expert at home (EPLB). Before is
- * 0 where a layer had no map. */
+/* before_*, after_*: balance (greatest / mean, see above) of the present map and of the new one, in
+ * the windows as `judge` takes them. LEVEL: the least that the step balancer can reach, shared
+ * experts moved too, in the unit of its objective. EPLB: with each expert's load split evenly over
+ * its copies and shared experts at home. Before is 0 where a layer had no map. */
 typedef struct sluice_plan_summary {
     size_t struct_size;
     uint64_t hash[2];    /* of all maps and moves; what ranks compare before a byte moves */
@@ -123,16 +138,17 @@ typedef struct sluice_plan_summary {
                           * only after one rank has shared it by `save` */
     int32_t layers;      /* that change */
     int32_t lost;        /* (layer, expert) pairs without a living copy in the present map */
-    int32_t pays;        /* 1: the prediction earns the moves within pay_steps; else 0. A step is
-                          * shorter by what the balance falls by, times a rank's mean time (EPLB:
-                          * rows times row_ps), in each layer */
+    int32_t pays;        /* 1: within pay_steps the steps save more time than `seconds`; else 0. In
+                          * each layer a step is taken to save (before - after) * a rank's mean time
+                          * by balance->costs (EPLB: its rows * row_ps) */
     int64_t slots;       /* written, twice where a cycle is cut */
     int64_t bytes;       /* to another rank */
     int64_t bytes_far;   /* of these, to another node */
     int64_t bytes_extra; /* of these, because a cycle is cut to fit one expert of staging */
     int64_t work;        /* units used */
     double seconds;      /* of moving: the rank that sends or receives most, at wire_bytes */
-    double before_mean, before_worst, after_mean, after_worst; /* over layers that saw tokens */
+    double before_mean, before_worst, after_mean, after_worst; /* over layers that saw tokens;
+                                                                * worst: the greatest */
 } sluice_plan_summary;
 SLUICE_ASSERT_ENDS_WITH(sluice_plan_summary, after_worst);
 

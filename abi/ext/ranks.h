@@ -53,12 +53,12 @@ typedef struct sluice_ranks_api {
      * by PEER_LOST, MISMATCH and quiesce, raises the communicator generation: graphs that hold an
      * exchange must have been destroyed and are captured again; others stay valid. Not collective
      * by itself, but every living rank calls it with the same arguments before the next exchange.
-     * On a device it ends the exchanges that still wait there, then waits for `stream`; outputs of
-     * exchanges since the loss are void. The next exchange makes the communicator anew, and so may
-     * not be captured (NOT_CAPTURABLE): make one eagerly, then capture.
-     * Errors: INVALID, STALE (generation has passed), NOT_CAPTURABLE (`stream` is being captured);
-     * DEVICE: the last verdict stays in force, but every wait has ended, and no exchange is
-     * possible (NOT_READY) until a `set` succeeds. */
+     * On a device it ends the exchanges that still wait there, then [waits], and refuses a capture
+     * without harm to it; outputs of exchanges since the loss are void. The next exchange makes the
+     * communicator anew, and so may not be captured (NOT_CAPTURABLE): make one eagerly, then
+     * capture. Errors: INVALID, STALE (generation has passed), NOT_CAPTURABLE (`stream` is being
+     * captured); DEVICE: the last verdict stays in force, but every wait has ended, and no exchange
+     * is possible (NOT_READY) until a `set` succeeds. */
     sluice_status (*set)(sluice_context *context, const sluice_ranks *ranks, void *stream);
 
     /* The generation in force: 0 at open. [any thread] */

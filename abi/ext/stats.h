@@ -38,7 +38,8 @@ SLUICE_ASSERT_ENDS_WITH(sluice_stats, combine_moved);
 
 typedef struct sluice_stats_api {
     size_t struct_size;
-    /* Copies the numbers; struct_size says how many the caller knows. [any thread] */
+    /* Copies the numbers; struct_size says how many the caller knows. [waits]: not in every step.
+     * [any thread] */
     sluice_status (*read)(sluice_context *context, sluice_stats *stats);
     sluice_status (*reset)(sluice_context *context);
     /* Time is off at open: the hot path then never reads the clock. */

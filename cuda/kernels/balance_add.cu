@@ -64,7 +64,7 @@ extern "C" __global__ void __launch_bounds__(SLC_BALANCE_THREADS)
     int32_t *oldest = step.window + (int64_t)*step.next * cells;
     SLC_EACH_OF(i, cells)
     {
-        step.sums[i] -= oldest[i];
+        step.sums[i] -= SL_MUTANT(balance_window_grows) ? 0 : oldest[i];
         oldest[i] = 0;
     }
     __syncthreads();

@@ -11,6 +11,8 @@ SLC_DEVICE int32_t slc_copy_of_turn(const struct slc_balance_pass *pass, int32_t
                                     int32_t j)
 {
     int32_t c = begin;
+    if (SL_MUTANT(balance_quota_short) && pass->call.call[c] > 1)
+        j++;
     for (; c < end - 1 && j >= pass->call.call[c]; c++)
         j -= pass->call.call[c];
     return pass->balance.copies[c];
@@ -128,6 +130,8 @@ SLC_DEVICE void slc_place_shared(const struct slc_balance_pass *pass, const stru
 {
     const struct slc_job *job = &pass->job;
     int32_t home = slc_home_of(job, homes, t), top_k = job->rule.top_k;
+    if (SL_MUTANT(shared_counted_in_level) && live && job->map.shared > 0 && pass->call.counters)
+        slc_add((int64_t *)&pass->call.counters[(job->map.rank + 1) * job->map.slots - 1], 1);
     for (int32_t j = 0; j < job->map.shared; j++) {
         int32_t rank = live ? slc_shared_rank(pass, t, v, j, home) : -1;
         if (job->dispatch_ids.data)

@@ -24,7 +24,10 @@ SLC_DEVICE struct slc_cutter slc_cutter_of(int64_t count, int64_t sum)
 
 SLC_DEVICE int64_t slc_cut(const struct slc_cutter *cutter, int64_t running)
 {
-    return cutter->count * (running >> cutter->shift) / cutter->sum;
+    int64_t boundary = cutter->count * (running >> cutter->shift) / cutter->sum;
+    if (SL_MUTANT(balance_boundary_up) && running < cutter->sum)
+        boundary += boundary < cutter->count;
+    return boundary;
 }
 
 /* This rank's old quotas of expert e; those of all where it had none; else even ones. */

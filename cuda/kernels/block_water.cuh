@@ -15,7 +15,7 @@ struct slc_water_numbers {
 SLC_DEVICE int64_t slc_water_room(int64_t target, int64_t load, bool source)
 {
     int64_t left = target - load;
-    return left <= 0 ? 0 : source ? left : left * 10 / 11;
+    return left <= 0 ? 0 : source || SL_MUTANT(waterfill_no_favour) ? left : left * 10 / 11;
 }
 
 SLC_DEVICE bool slc_lighter(int64_t load, int64_t best)

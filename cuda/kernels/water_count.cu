@@ -23,8 +23,10 @@ SLC_DEVICE int32_t slc_count_id(const struct slc_water *water, int64_t at, bool 
     if (there)
         id = ids->wide ? (int32_t)((const int64_t *)ids->data)[at]
                        : ((const int32_t *)ids->data)[at];
+    int32_t shared =
+        SL_MUTANT(waterfill_counts_slots) && id >= 0 ? id / each * water->job.map.shared : 0;
     if (id >= 0)
-        atomicAdd(&bins[id / each], 1U);
+        atomicAdd(&bins[(id - shared) / each], 1U);
     return id;
 }
 
@@ -43,7 +45,10 @@ SLC_DEVICE void slc_count_rows(const struct slc_water *water, int64_t first, uin
         if (top_k > SLC_WARP)
             any |= slc_count_id(water, at + SLC_WARP, k + SLC_WARP < top_k, each, bins) >= 0;
         uint32_t chosen = __ballot_sync(SLC_ALL, any) & lanes;
-        if (chosen == 0 && k == 0 && row < rows && job->dispatch_ids.data)
+        if (SL_MUTANT(shared_counted_in_waterfill) && chosen != 0 && k == 0 && job->counters)
+            slc_add((int64_t *)&job->counters[(job->map.rank + 1) * job->map.slots - 1], 1);
+        if (chosen == 0 && k == 0 && row < rows && job->dispatch_ids.data &&
+            !SL_MUTANT(waterfill_keeps_empty))
             slc_drop_shared(job, first + row);
     }
 }

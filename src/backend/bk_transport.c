@@ -103,7 +103,7 @@ static void fill_needs(const sluice_context *context, const struct sl_exchange *
     int64_t others = context->ranks - 1;
     int64_t visits = exchange->tokens_max * sl_least(others, exchange->columns_max);
     int64_t meta = (1 + 2 * (int64_t)exchange->columns_max) * 4;
-    int64_t rows_back = exchange->tokens_max * exchange->columns_max;
+    int64_t came = others * exchange->tokens_max; /* tokens, where all come here */
     needs->host_bytes += sizeof *exchange + exchange->state_bytes;
     needs->fixed_rows = t->row_layout == SLUICE_ROWS_STRIDED
                             ? t->capacity_slot * exchange->local_max
@@ -114,8 +114,8 @@ static void fill_needs(const sluice_context *context, const struct sl_exchange *
     needs->dispatch_wire_bytes = visits * (t->payload_row_bytes + meta) + others * frame;
     needs->combine_wire_bytes = others * header;
     needs->combine_wire_bytes += t->combine_order == SLUICE_COMBINE_EXACT
-                                     ? (others ? rows_back * t->combine_row_bytes : 0)
-                                     : visits * t->combine_row_bytes * 2;
+                                     ? came * exchange->columns_max * t->combine_row_bytes
+                                     : came * t->combine_row_bytes * 2;
 }
 
 static void size_up(const sluice_context *context, struct sl_exchange *exchange)

@@ -1,4 +1,5 @@
 /* `sluice plan`: where the copies should live. */
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,10 @@ static const char help[] =
     "  --ranks N            1 to 1024\n"
     "  --redundant R        slots more than experts, over all ranks: 0; from --current if given\n"
     "  --policy P           level (judged by what the step balancer makes of it) or eplb\n"
+    "  --objective O        what it then levels: tokens, experts (active ones) or cost\n"
+    "  --expert-ns N, --row-ps N  what reading an expert's weights and computing a row take: for\n"
+    "                       --objective cost\n"
+    "  --steps N            forward passes in each file: for experts and --expert-ns\n"
     "  --current FILE       level: few moves away from this placement instead of a new one\n"
     "  --budget SLOTS       most slots written away from --current, in all\n"
     "  --target X           greatest / mean rank load at which level stops: 1.01\n"
@@ -37,11 +42,16 @@ enum { WINDOWS_MOST = 64, ROWS_MOST = 24 };
 static const struct sl_option_word policies[] = {
     {"level", SLUICE_PLAN_LEVEL}, {"eplb", SLUICE_PLAN_EPLB}, {NULL, 0}};
 
+static const struct sl_option_word objectives[] = {{"tokens", SLUICE_BALANCE_TOKENS},
+                                                   {"experts", SLUICE_BALANCE_EXPERTS},
+                                                   {"cost", SLUICE_BALANCE_COST},
+                                                   {NULL, 0}};
+
 struct options {
     char **files;
     int32_t count;
     const char *output, *current, *plugin, *plot, *json;
-    int32_t redundant, budget;
+    int32_t redundant, budget, expert_ns, row_ps;
     double expert_mb;
     struct sl_plan_case plan;
 };
@@ -51,10 +61,28 @@ struct work {
     struct sl_counts windows[WINDOWS_MOST];
     struct sl_placement current, placement;
     sluice_plan_summary summary;
-    const sluice_balance_api *balance;
     struct sl_moves moves;
     struct sl_curve curve; /* with a current placement */
 };
+
+/* Of the options that say what level judges by. */
+static int check_objective(const struct options *o, char *err, size_t n)
+{
+    const struct sl_plan_case *c = &o->plan;
+    bool cost = c->objective == SLUICE_BALANCE_COST, timed = o->expert_ns > 0 || o->row_ps > 0;
+    bool steps = c->objective == SLUICE_BALANCE_EXPERTS || o->expert_ns > 0;
+    if (c->objective != SLUICE_BALANCE_TOKENS && c->policy == SLUICE_PLAN_EPLB)
+        return sl_tool_error(err, n, "--objective goes with --policy level: eplb counts tokens");
+    if (cost != timed)
+        return sl_tool_error(err, n,
+                             "--objective cost and --expert-ns or --row-ps come together or not at "
+                             "all");
+    if (steps != (c->steps > 0))
+        return sl_tool_error(err, n,
+                             "--objective experts and --expert-ns need --steps, and "
+                             "nothing else does: forward passes in each file");
+    return 0;
+}
 
 static int parse(int argc, char **argv, struct options *o, char *err, size_t n)
 {
@@ -64,6 +92,10 @@ static int parse(int argc, char **argv, struct options *o, char *err, size_t n)
         {.name = "ranks", .number = &c->ranks, .least = 1, .most = 1024},
         {.name = "redundant", .number = &o->redundant, .least = 0, .most = 8191},
         {.name = "policy", .number = &c->policy, .words = policies},
+        {.name = "objective", .number = &c->objective, .words = objectives},
+        {.name = "expert-ns", .number = &o->expert_ns, .least = 0, .most = 1000000000},
+        {.name = "row-ps", .number = &o->row_ps, .least = 0, .most = 1000000000},
+        {.name = "steps", .number = &c->steps, .least = 1, .most = INT32_MAX},
         {.name = "current", .text = &o->current},
         {.name = "budget", .number = &o->budget, .least = 1, .most = INT32_MAX},
         {.name = "target", .real = &c->target, .least = 1, .most = 1024},
@@ -84,6 +116,8 @@ static int parse(int argc, char **argv, struct options *o, char *err, size_t n)
     o->count = argc - first;
     c->budget = o->budget;
     c->expert_bytes = (int64_t)(o->expert_mb * 1e6);
+    c->expert_ps = (int64_t)1000 * o->expert_ns;
+    c->row_ps = o->row_ps;
     if (o->count < 1 || o->count > WINDOWS_MOST)
         return sl_tool_error(err, n, "plan takes 1 to %d files of counts: %d are given",
                              WINDOWS_MOST, o->count);
@@ -97,7 +131,7 @@ static int parse(int argc, char **argv, struct options *o, char *err, size_t n)
         return sl_tool_error(err, n, "--plot shows moves away from --current, which is missing");
     if (o->json && strcmp(o->json, "-") == 0 && strcmp(o->output, "-") == 0)
         return sl_tool_error(err, n, "--output and --json are both the standard output");
-    return 0;
+    return check_objective(o, err, n);
 }
 
 static int load_current(struct work *w, char *err, size_t n)
@@ -189,17 +223,18 @@ static int plot(const struct work *w, char *err, size_t n)
 
 static void print(const struct work *w)
 {
+    static const char *const units[] = {"", " in active experts", " in time"};
     const sluice_plan_summary *s = &w->summary;
     const struct sl_plan_case *c = &w->options.plan;
     printf("%s plan for %d ranks, %d slots each\n", policies[c->policy].name, c->ranks, c->slots);
     if (w->options.current)
-        printf("greatest rank load / mean: %.4f (worst layer %.4f) before, %.4f (%.4f) after\n"
+        printf("greatest rank load%s / mean: %.4f (worst layer %.4f) before, %.4f (%.4f) after\n"
                "%lld slots written in %d layers\n",
-               s->before_mean, s->before_worst, s->after_mean, s->after_worst, (long long)s->slots,
-               s->layers);
+               units[c->objective], s->before_mean, s->before_worst, s->after_mean, s->after_worst,
+               (long long)s->slots, s->layers);
     else
-        printf("greatest rank load / mean: %.4f (worst layer %.4f)\n", s->after_mean,
-               s->after_worst);
+        printf("greatest rank load%s / mean: %.4f (worst layer %.4f)\n", units[c->objective],
+               s->after_mean, s->after_worst);
     if (w->options.budget)
         print_curve(w);
 }
@@ -250,6 +285,8 @@ static int write(const struct work *w, char *err, size_t n)
     sl_jw_object(&j);
     sl_jw_key(&j, "policy");
     sl_jw_string(&j, policies[c->policy].name);
+    sl_jw_key(&j, "objective");
+    sl_jw_string(&j, objectives[c->objective].name);
     for (size_t i = 0; i < sizeof whole / sizeof *whole; i++) {
         sl_jw_key(&j, whole[i].key);
         sl_jw_int(&j, whole[i].value);
@@ -276,16 +313,12 @@ static int run(struct work *w, char *err, size_t n)
     o->plan.api = sluice_host_extension(plugin.api, SLUICE_EXT_PLAN);
     if (!SLUICE_HAS(o->plan.api, sluice_plan_api, layer))
         return sl_tool_error(err, n, "%s does not serve %s", plugin.path, SLUICE_EXT_PLAN);
-    w->balance = sluice_host_extension(plugin.api, SLUICE_EXT_BALANCE);
     bool curve = o->current && (o->plot || o->budget || o->json);
-    bool even = o->plan.policy == SLUICE_PLAN_EPLB;
-    if (curve && !even && !SLUICE_HAS(w->balance, sluice_balance_api, solve))
-        return sl_tool_error(err, n, "%s does not serve %s", plugin.path, SLUICE_EXT_BALANCE);
     if (load_files(w, err, n) ||
         sl_tool_plan(&o->plan, w->windows, o->count, o->current ? &w->current : NULL, &w->placement,
                      &w->summary, curve ? &w->moves : NULL, err, n) ||
-        (curve && sl_curve_of(&o->plan, w->balance, w->windows, o->count, &w->current, &w->moves,
-                              &w->curve, err, n)) ||
+        (curve &&
+         sl_curve_of(&o->plan, w->windows, o->count, &w->current, &w->moves, &w->curve, err, n)) ||
         (o->plot && plot(w, err, n)) || sl_placement_save(o->output, &w->placement, err, n) ||
         (o->json && write(w, err, n)))
         return -1;

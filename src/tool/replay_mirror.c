@@ -2,7 +2,8 @@
 
 #include <stddef.h>
 
-sluice_status sl_mirror_open(struct sl_mirror *mirror, const sluice_api *api, int32_t number)
+sluice_status sl_mirror_open(struct sl_mirror *mirror, const sluice_api *api, int32_t number,
+                             char *text, size_t n)
 {
     const sluice_device_api *memory = api->extension(SLUICE_EXT_DEVICE);
     int32_t count = 0;
@@ -10,7 +11,7 @@ sluice_status sl_mirror_open(struct sl_mirror *mirror, const sluice_api *api, in
     *mirror = (struct sl_mirror){.device = first};
     if (!memory)
         return SLUICE_OK;
-    sluice_status status = memory->count(&count, &first, NULL, 0);
+    sluice_status status = memory->count(&count, &first, text, n);
     if (status || count == 0)
         return status ? status : SLUICE_UNAVAILABLE;
     if (first.type == SLUICE_CPU)

@@ -23,8 +23,9 @@ struct sl_mirror {
     sluice_status status; /* of the first failure */
 };
 
-/* For rank `number`: devices are dealt out in turn. */
-sluice_status sl_mirror_open(struct sl_mirror *mirror, const sluice_api *api, int32_t number);
+/* For rank `number`: devices are dealt out in turn. Where there is none text [n] says why. */
+sluice_status sl_mirror_open(struct sl_mirror *mirror, const sluice_api *api, int32_t number,
+                             char *text, size_t n);
 
 /* Puts a dense host tensor's contents on the device and lets it point there. `out`: `home` brings
  * them back. */

@@ -82,6 +82,16 @@ static bool open_context(struct sl_world_rank *rank)
     return rank->status == SLUICE_OK;
 }
 
+static bool open_mirror(struct sl_world_rank *rank)
+{
+    char text[256] = "";
+    rank->status = sl_mirror_open(&rank->mirror, rank->world->api, rank->number, text, sizeof text);
+    if (rank->status)
+        (void)snprintf(rank->error, sizeof rank->error, "rank %d, finding a device: %s",
+                       rank->number, sl_status_text(text, rank->status));
+    return rank->status == SLUICE_OK;
+}
+
 static bool open_balance(struct sl_world_rank *rank)
 {
     const struct sl_world *world = rank->world;
@@ -137,9 +147,7 @@ static void *start(void *argument)
     const struct sl_world *world = rank->world;
     const struct sl_replay_case *c = world->replay;
     int32_t slots = sl_world_slots(world), physical = slots * world->ranks;
-    if (!sl_rank_ok(rank, "finding a device", 0,
-                    sl_mirror_open(&rank->mirror, world->api, rank->number)) ||
-        !open_context(rank) || !open_balance(rank) || !open_buffers(rank))
+    if (!open_mirror(rank) || !open_context(rank) || !open_balance(rank) || !open_buffers(rank))
         return NULL;
     const sluice_stats_api *stats = world->api->extension(SLUICE_EXT_STATS);
     if (stats)

@@ -8,9 +8,8 @@
 
 struct walk {
     const struct sl_plan_case *plan;
-    struct sl_balance_case balance;
     const struct sl_counts *windows;
-    int32_t count, way;
+    int32_t count;
     int32_t *map;  /* [layers][P] as it is after the moves so far */
     double *ratio; /* [layers]; 0 without tokens */
 };
@@ -18,16 +17,10 @@ struct walk {
 static int judge(struct walk *w, int32_t layer, char *err, size_t n)
 {
     const int32_t *map = w->map + (ptrdiff_t)layer * w->plan->slots * w->plan->ranks;
-    double worst = 0;
-    for (int32_t i = 0; i < w->count; i++) {
-        struct sl_ratios ratios;
-        char why[300];
-        if (sl_ratios_of(&w->balance, sl_counts_row(&w->windows[i], 0, layer), map, &ratios, why,
-                         sizeof why))
-            return sl_tool_error(err, n, "layer %d: %s", layer, why);
-        worst = ratios.way[w->way] > worst ? ratios.way[w->way] : worst;
-    }
-    w->ratio[layer] = worst;
+    char why[400];
+    if (sl_tool_plan_judge(w->plan, w->windows, w->count, layer, map, &w->ratio[layer], why,
+                           sizeof why))
+        return sl_tool_error(err, n, "layer %d: %s", layer, why);
     return 0;
 }
 
@@ -76,23 +69,15 @@ static int walk(struct walk *w, const struct sl_moves *moves, struct sl_curve *c
     return 0;
 }
 
-int sl_curve_of(const struct sl_plan_case *c, const sluice_balance_api *solver,
-                const struct sl_counts *windows, int32_t count, const struct sl_placement *current,
-                const struct sl_moves *moves, struct sl_curve *curve, char *err, size_t n)
+int sl_curve_of(const struct sl_plan_case *c, const struct sl_counts *windows, int32_t count,
+                const struct sl_placement *current, const struct sl_moves *moves,
+                struct sl_curve *curve, char *err, size_t n)
 {
-    bool eplb = c->policy == SLUICE_PLAN_EPLB;
     size_t cells = (size_t)current->layers * (size_t)current->slots;
     size_t room = (size_t)moves->count + 1;
     struct walk w = {.plan = c,
-                     .balance = {.solver = eplb ? NULL : solver,
-                                 .experts = windows[0].experts,
-                                 .slots = c->slots,
-                                 .ranks = c->ranks,
-                                 .shared = c->shared,
-                                 .top_k = c->top_k},
                      .windows = windows,
                      .count = count,
-                     .way = eplb ? SL_EVEN_HOME : SL_LEVEL_MOVED,
                      .map = malloc(cells * sizeof(int32_t)),
                      .ratio = calloc((size_t)current->layers, sizeof(double))};
     *curve = (struct sl_curve){.slots = calloc(room, sizeof(double)),

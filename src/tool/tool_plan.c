@@ -1,5 +1,6 @@
 #include "tool_plan.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,6 +47,7 @@ struct request {
     int32_t *node;
     sluice_plan_budget budget;
     sluice_balance_config balance;
+    sluice_costs costs;
 };
 
 static int room(struct request *r, int32_t layers, int32_t windows, int32_t ranks, char *err,
@@ -71,6 +73,17 @@ static void drop(struct request *r)
     free(r->node);
 }
 
+/* What the step balancer is taken to do. */
+static void fill_objective(const struct sl_plan_case *c, struct request *r)
+{
+    r->costs = (sluice_costs){
+        .struct_size = sizeof r->costs, .expert_ps = c->expert_ps, .row_ps = c->row_ps};
+    r->balance =
+        (sluice_balance_config){.struct_size = sizeof r->balance,
+                                .objective = c->objective,
+                                .costs = c->objective == SLUICE_BALANCE_COST ? &r->costs : NULL};
+}
+
 static void fill(const struct sl_plan_case *c, const struct sl_counts *windows, int32_t count,
                  const struct sl_placement *current, struct request *r)
 {
@@ -91,14 +104,14 @@ static void fill(const struct sl_plan_case *c, const struct sl_counts *windows, 
         r->windows[w] = (sluice_plan_window){.struct_size = sizeof r->windows[w],
                                              .counts = windows[w].count,
                                              .stride = windows[w].experts,
+                                             .steps = c->steps,
                                              .top_k = c->top_k};
         r->window_list[w] = &r->windows[w];
     }
     for (int32_t rank = 0; rank < c->ranks; rank++)
         r->node[rank] = rank / (c->ranks / c->nodes);
     r->budget = (sluice_plan_budget){.struct_size = sizeof r->budget, .slots = c->budget};
-    r->balance = (sluice_balance_config){.struct_size = sizeof r->balance,
-                                         .objective = SLUICE_BALANCE_TOKENS};
+    fill_objective(c, r);
     r->request =
         (sluice_plan_request){.struct_size = sizeof r->request,
                               .layers = r->layer_list,
@@ -182,6 +195,42 @@ int sl_tool_plan(const struct sl_plan_case *c, const struct sl_counts *windows, 
         sl_placement_free(placement);
     drop(&r);
     return bad ? -1 : 0;
+}
+
+int sl_tool_plan_judge(const struct sl_plan_case *c, const struct sl_counts *windows, int32_t count,
+                       int32_t layer, const int32_t *map, double *balance, char *err, size_t n)
+{
+    const double satisfied = 1e6; /* the greatest target there is: nothing is moved */
+    struct request r = {.node = NULL};
+    sluice_plan *plan = NULL;
+    char text[400] = "";
+    bool busy = false;
+    *balance = 0;
+    for (int32_t w = 0; w < count; w++)
+        for (int32_t e = 0; e < windows[w].experts; e++)
+            busy = busy || sl_counts_row(&windows[w], 0, layer)[e] > 0;
+    if (!busy)
+        return 0;
+    int bad = room(&r, windows[0].layers, count, c->ranks, err, n);
+    if (!bad) {
+        fill(c, windows, count, NULL, &r);
+        r.layers[0].map = map;
+        r.request.layer_count = 1;
+        r.request.start = SLUICE_PLAN_REPAIR;
+        r.request.target = satisfied;
+        r.request.budget = NULL;
+        for (int32_t w = 0; w < count; w++)
+            r.windows[w].counts = sl_counts_row(&windows[w], 0, layer);
+        sluice_status status = c->api->make(&r.request, &plan, text, sizeof text);
+        if (status)
+            bad = sl_tool_error(err, n, "no balance: %s", text);
+        else if (c->api->layer(plan, 0, NULL, 0, balance, NULL))
+            bad = sl_tool_error(err, n, "the plan does not say how its layer was");
+    }
+    if (plan)
+        c->api->release(plan);
+    drop(&r);
+    return bad;
 }
 
 int sl_tool_plan_copies(const struct sl_plan_case *c, const struct sl_counts *windows,

@@ -17,6 +17,10 @@ struct sl_plan_case {
     int64_t budget;       /* slots written in all; 0: without limit */
     double target;        /* greatest / mean at which LEVEL stops; 0: the best */
     int64_t expert_bytes; /* 0: not counted */
+    /* What LEVEL judges by: SLUICE_BALANCE_*; for COST what of sluice_costs a window knows; and
+     * forward passes in each window, where active experts count. */
+    int32_t objective, steps;
+    int64_t expert_ps, row_ps;
 };
 
 /* Of a plan, in its order. */
@@ -32,6 +36,12 @@ int sl_tool_plan(const struct sl_plan_case *c, const struct sl_counts *windows, 
                  const struct sl_placement *current, struct sl_placement *placement,
                  sluice_plan_summary *summary, struct sl_moves *moves, char *err, size_t n);
 void sl_moves_free(struct sl_moves *moves);
+
+/* Balance of `map` [N * ranks] under the counts of one layer, of the worst window, as a plan of
+ * c->policy judges what it begins with; 0: the layer saw no token. Returns 0, or -1 with a line in
+ * err. */
+int sl_tool_plan_judge(const struct sl_plan_case *c, const struct sl_counts *windows, int32_t count,
+                       int32_t layer, const int32_t *map, double *balance, char *err, size_t n);
 
 /* How many slots a rank the layer needs that needs most to come within c->target in every window;
  * -1: no number does; 0: the plugin does not say. */

@@ -14,6 +14,7 @@
 
 #include "../../abi/ext/balance.h"
 #include "../../abi/ext/device.h"
+#include "../../abi/ext/stats.h"
 #include "../../src/comm/comm_threads.h"
 
 enum { MOST_RANKS = 16, MOST_SLOTS = 6, MOST_BUFFERS = 24, PAYLOADS = 3, CPU = 0, THERE = 1 };
@@ -59,6 +60,7 @@ struct scene {
     int32_t experts, steps, before; /* before: dispatches before the one that is compared */
     int64_t row_bytes;              /* of payloads and results, at most */
     bool away;                      /* all tokens go to the next rank */
+    bool full;                      /* as many tokens and bytes as it was opened for */
 };
 
 /* ranks 0: any number of them. */
@@ -98,6 +100,10 @@ static struct scene draw_scene(uint64_t seed, int32_t ranks)
         c.capacity_slot = chance(&s, 40) ? 1 + below(&s, 20) : 0;
         c.capacity_back = chance(&s, 40) ? 1 + below(&s, 30) : 0;
     }
+    c.full = chance(&s, 30);
+    if (c.full)
+        c.row_bytes =
+            c.width * c.type.bits / 8 + (c.payloads > 1 ? 7 : 0) + (c.payloads > 2 ? 16 : 0);
     c.experts = c.slots * c.ranks;
     c.stale = chance(&s, 40);
     if (!c.stale)
@@ -153,7 +159,8 @@ struct run {
     sluice_comm comm;
     struct buffer buffers[MOST_BUFFERS];
     int64_t rows;
-    sluice_status status[4]; /* open, count, send or fixed, combine */
+    sluice_status status[4];   /* open, count, send or fixed, combine */
+    int64_t told[2], moved[2]; /* bytes of dispatch and of combine: at most, by needs; by stats */
     sluice_balance_answer answer;
     int64_t routed[MOST_RANKS * MOST_RANKS * MOST_SLOTS], columns[MOST_RANKS * MOST_RANKS];
     char text[512];
@@ -302,6 +309,8 @@ static sluice_context *open_one(struct run *run, int64_t *fixed_rows)
     sluice_context *context = NULL;
     run->status[0] = run->side->api->open(&config, &context, run->text, sizeof run->text);
     *fixed_rows = needs.fixed_rows;
+    run->told[0] = (int64_t)needs.dispatch_wire_bytes * (c->fixed ? 1 + c->before : 1);
+    run->told[1] = needs.combine_wire_bytes;
     if (run->status[0] || !c->stale)
         return context;
     const sluice_balance_api *balance = run->side->api->extension(SLUICE_EXT_BALANCE);
@@ -360,6 +369,8 @@ static void trip(struct run *run, sluice_context *context, int64_t fixed_rows)
     const sluice_api *api = run->side->api;
     uint64_t s = mix(c->seed + 1000003 * (uint64_t)(run->rank + 1));
     int64_t tokens = chance(&s, 15) ? 0 : below(&s, c->most + 1);
+    if (c->full)
+        tokens = c->most;
     if (c->away)
         tokens = run->rank == 0 ? c->most : 2;
     int32_t local = c->slots + c->shared;
@@ -505,6 +516,11 @@ static void *run_rank(void *data)
     if (!context)
         return NULL;
     trip(run, context, fixed_rows);
+    const sluice_stats_api *counters = run->side->api->extension(SLUICE_EXT_STATS);
+    sluice_stats stats = {.struct_size = sizeof stats};
+    (void)counters->read(context, &stats);
+    run->moved[0] = (int64_t)stats.dispatch_moved;
+    run->moved[1] = (int64_t)stats.combine_moved;
     run->side->api->close(context);
     if (native)
         (void)engine.destroy(run->comm.native);
@@ -546,6 +562,13 @@ static bool same(const struct scene *scene)
                 printf("not ok: scene %llu, rank %d, step %d: status %d here, %d there: %s %s\n",
                        (unsigned long long)scene->seed, r, i, a->status[i], b->status[i], a->text,
                        b->text);
+                return false;
+            }
+        for (int32_t i = 0; i < 2; i++)
+            if (b->moved[i] > b->told[i]) {
+                printf("not ok: scene %llu, rank %d: %s moved %lld bytes, needs told %lld\n",
+                       (unsigned long long)scene->seed, r, i ? "combine" : "dispatch",
+                       (long long)b->moved[i], (long long)b->told[i]);
                 return false;
             }
         if (a->rows != b->rows || a->used != b->used) {

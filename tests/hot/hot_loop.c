@@ -223,7 +223,7 @@ static void turn(struct rank *me, int32_t number, int32_t tokens)
              ranks > 1 ? "s" : "", ranks > 1 && waits(number) ? ", waits" : "");
     pthread_barrier_wait(&together);
     if (me->number == 0) {
-        cf_allocations_watch();
+        (void)cf_allocations_watch();
         atomic_store(&engine_calls, 0);
     }
     pthread_barrier_wait(&together);

@@ -42,9 +42,8 @@ static bool make(struct case_of *t, int32_t policy)
            ct_expect_eq_i64(sl_tool_plan(&t->plan, &t->served, 1, &t->first, &t->next, &t->summary,
                                          &t->moves, err, 300),
                             0) &&
-           ct_expect_eq_i64(sl_curve_of(&t->plan, ct_api()->extension(SLUICE_EXT_BALANCE),
-                                        &t->served, 1, &t->first, &t->moves, &t->curve, err, 300),
-                            0);
+           ct_expect_eq_i64(
+               sl_curve_of(&t->plan, &t->served, 1, &t->first, &t->moves, &t->curve, err, 300), 0);
 }
 
 static void drop(struct case_of *t)
