@@ -22,7 +22,7 @@ int32_t slc_few_of(const struct slc_job *job, enum slc_kernel kernel);
 sluice_status slc_launch(sluice_context *context, struct slc_job *job, enum slc_kernel kernel,
                          void *stream);
 
-/* The same, all choices counted by copy in `drawn` [P], which it clears before, and nowhere else. */
+/* The same, all choices counted by copy in `drawn` [P], cleared before, and nowhere else. */
 sluice_status slc_launch_drawn(sluice_context *context, const struct slc_job *job,
                                enum slc_kernel kernel, uint64_t *drawn, void *stream);
 

@@ -8,7 +8,7 @@
 
 enum { STEPS = 2, ROUNDS = 3, MOST = 64 };
 
-/* ------------------------------------------------------------------------------- what is carried */
+/* ------------------------------------------------------------------------------ what is carried */
 
 /* Adds what a rank sends: choices by physical expert, and columns with shared experts. */
 static void add(const struct mv_scene *scene, const struct mv_tokens *tokens, int64_t *choices,
@@ -94,7 +94,7 @@ static void carried(const void *what)
     cf_run_ranks(scene->ranks, carried_rank, scene);
 }
 
-/* ------------------------------------------------------------------------------------ without ids */
+/* ---------------------------------------------------------------------------------- without ids */
 
 enum { RANKS = 3, EXPERTS = 10, TOP_K = 3, SLOTS = 5, PHYSICAL = RANKS * SLOTS, ROWS = 33 };
 

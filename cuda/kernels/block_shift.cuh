@@ -9,8 +9,8 @@
 
 enum { SLC_MOST_SHIFTS = 64 };
 
-/* The slowest rank's time, how many ranks take it, and the lowest of them; once `shift` is made, the
- * at-th of all that are tried. */
+/* The slowest rank's time, how many ranks take it, and the lowest of them, once `shift` is made,
+ * the at-th of all that are tried. */
 struct slc_slow {
     int64_t time;
     int32_t count, rank;

@@ -52,8 +52,8 @@ static sluice_costs draw_costs(void)
     sluice_costs costs = {.struct_size = sizeof costs, .add = below(2)};
     costs.expert_ps = below(MOST[below(4)]) * (int64_t)(1 + below(100));
     costs.row_ps = below(MOST[below(4)]);
-    costs.near_ps = below(3) ? below(MOST[below(3)]) : 0;
-    costs.far_ps = below(3) ? below(MOST[below(3)]) : costs.near_ps;
+    costs.near_ps = below(3) ? below(MOST[below(4)]) : 0;
+    costs.far_ps = below(3) ? below(MOST[below(4)]) : costs.near_ps;
     return costs;
 }
 
