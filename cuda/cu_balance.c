@@ -56,7 +56,9 @@ static void lay_out_layer(const sluice_context *context, const struct sl_layer *
     own->line = sl_piece(cut, ranks, sizeof(int64_t));
     own->call = sl_piece(cut, physical, sizeof(int32_t));
     own->tiles = sl_piece(cut, SLC_MOST_TILES * (by_copy ? 1 : width), sizeof(int32_t));
+    own->drawn = sl_piece(cut, physical, sizeof(uint64_t));
     own->scratch = scratch > MOST_SHARED ? sl_piece(cut, (int64_t)scratch, 1) : NULL;
+    own->cost = sl_piece(cut, slc_cost_bytes(ranks), 1);
 }
 
 /* Below state->memory; NULL: only adds up. */
@@ -177,21 +179,6 @@ slcu_result slc_balance_renew(sluice_context *context, int32_t bank, void *strea
 
 /* ------------------------------------------------------------------------------ one extension */
 
-static sluice_status check(sluice_context *context, const sluice_balance_config *config)
-{
-    if (config->objective == SLUICE_BALANCE_COST)
-        return sl_fail(context, SLUICE_UNSUPPORTED,
-                       "config.objective is COST: the CUDA backend of this version serves TOKENS "
-                       "(%d) and EXPERTS (%d)",
-                       SLUICE_BALANCE_TOKENS, SLUICE_BALANCE_EXPERTS);
-    if (config->mode == SLUICE_BALANCE_STALE &&
-        context->uses & (SLUICE_USE_EXACT | SLUICE_USE_FIXED))
-        return sl_fail(context, SLUICE_UNSUPPORTED,
-                       "config.mode is STALE and uses has a dispatch: the CUDA backend's dispatch "
-                       "of this version carries no counts");
-    return SLUICE_OK;
-}
-
 static void *make_window(const sluice_context *context, size_t bytes)
 {
     const struct slc_gpu *gpu = &slc_of(context)->gpu;
@@ -303,7 +290,6 @@ static sluice_status add(sluice_context *context, int32_t layer, const struct sl
 }
 
 const struct sl_balance_there slc_balance_there = {
-    .check = check,
     .make_window = make_window,
     .drop_window = drop_window,
     .forget = forget_layer,

@@ -21,7 +21,9 @@ struct slc_layer_balance {
     int64_t *quota, *whole;
     int64_t *columns, *line;
     int32_t *call, *tiles;
-    void *scratch; /* NULL: the solver has room in shared memory */
+    uint64_t *drawn; /* [P] */
+    void *scratch;   /* NULL: the solver has room in shared memory */
+    void *cost;      /* COST: beside it */
 };
 
 /* Bytes of the NOW rows; and of what is in them. */

@@ -12,6 +12,16 @@
 /* Of a block. */
 enum { COUNT_WARPS = 8, PLACE_WARPS = SLC_PLACE_THREADS / SLC_WARP };
 
+static struct slc_costs costs_of(const struct sl_layer_balance *host)
+{
+    const sluice_costs *costs = host->config.costs;
+    struct slc_costs none = {0};
+    if (!costs)
+        return none;
+    return (struct slc_costs){costs->expert_ps, costs->row_ps, costs->near_ps,
+                              costs->far_ps,    costs->add,    0};
+}
+
 static struct slc_balance problem_of(const sluice_context *context, const struct slc_job *job)
 {
     const struct slc_context *device = slc_of(context);
@@ -54,10 +64,13 @@ static struct slc_balance problem_of(const sluice_context *context, const struct
         .columns = own->columns,
         .column = own->column,
         .scratch = own->scratch,
+        .costs = costs_of(host),
+        .cost_scratch = own->cost,
     };
 }
 
-static struct slc_balance_call call_of(const sluice_context *context, const struct slc_job *job)
+static struct slc_balance_call call_of(const sluice_context *context, const struct slc_job *job,
+                                       bool drawn)
 {
     const struct slc_layer_balance *own = &slc_of(context)->balance->layers[job->map.layer];
     const struct sl_layer_balance *host = &context->balance->layers[job->map.layer];
@@ -73,6 +86,7 @@ static struct slc_balance_call call_of(const sluice_context *context, const stru
         .line = own->line,
         .stale = stale ? own->stale : NULL,
         .counters = job->counters,
+        .drawn = drawn ? own->drawn : NULL,
         .tile_rows = (int32_t)rows,
         .tile_count = (int32_t)((job->rows + rows - 1) / rows),
         .visited_only = host->config.visited_only && !SL_MUTANT(balance_visits_ignored),
@@ -106,19 +120,20 @@ static slcu_result solve(const sluice_context *context, struct slc_balance_pass 
 {
     int64_t bytes =
         slc_balance_bytes(pass->balance.entries, pass->balance.ranks, pass->balance.physical);
-    return slc_start(&slc_of(context)->gpu, SLC_K_balance_solve, 1, SLC_BALANCE_THREADS / SLC_WARP,
-                     pass->balance.scratch ? 0 : (size_t)bytes, pass, stream);
+    bool cost = pass->balance.objective == SLUICE_BALANCE_COST;
+    return slc_start(&slc_of(context)->gpu, cost ? SLC_K_cost_solve : SLC_K_balance_solve, 1,
+                     SLC_BALANCE_WARPS, pass->balance.scratch ? 0 : (size_t)bytes, pass, stream);
 }
 
 static slcu_result place(const sluice_context *context, struct slc_balance_pass *pass, void *stream)
 {
     const struct slc_balance *balance = &pass->balance;
     bool dispatched = pass->job.dispatch_ids.data != NULL;
-    if (pass->call.tile_count == 0 || (balance->by_copy && !dispatched))
+    if (pass->call.tile_count == 0 || (balance->by_copy && !dispatched) || pass->call.drawn)
         return SLCU_SUCCESS;
     slcu_result error = launch_tiles(context, SLC_K_balance_place, PLACE_WARPS, pass, stream);
     bool visits = balance->level && balance->shared > 0 && pass->call.visited_only && dispatched &&
-                  balance->objective == SLUICE_BALANCE_TOKENS;
+                  balance->objective != SLUICE_BALANCE_EXPERTS;
     if (!error && visits)
         error = slc_start(&slc_of(context)->gpu, SLC_K_balance_visit, 1, 1,
                           (size_t)balance->ranks * sizeof(int32_t), pass, stream);
@@ -176,12 +191,24 @@ static void read_topk(struct slc_job *job, const struct slc_job *chosen)
         job->in_shared = chosen->shared_weights;
 }
 
+/* Is there nothing among a call's inputs and outputs that says who was chosen? Then the first pass
+ * does all that is asked for, and counts. */
+static bool without_ids(const struct sl_call *call, bool route)
+{
+    bool by_copy = call->context->copy_policy != SLUICE_COPY_BALANCED;
+    bool ids = call->dispatch_ids.wanted || call->recorder_ids.wanted;
+    return !ids && (by_copy || (route && !call->ids.wanted));
+}
+
 /* Chooses or maps what the passes of the balance begin with. */
 static sluice_status begin(const struct sl_call *call, struct slc_job *job, bool route,
                            void *stream)
 {
     sluice_context *context = call->context;
     bool by_copy = context->copy_policy != SLUICE_COPY_BALANCED;
+    if (without_ids(call, route))
+        return slc_launch_drawn(context, job, route ? SLC_K_route : SLC_K_remap,
+                                slc_of(context)->balance->layers[job->map.layer].drawn, stream);
     if (by_copy) {
         sluice_status status = slc_launch(context, job, route ? SLC_K_route : SLC_K_remap, stream);
         job->in_ids = call->dispatch_ids.wanted ? job->dispatch_ids : job->recorder_ids;
@@ -199,14 +226,8 @@ static sluice_status begin(const struct sl_call *call, struct slc_job *job, bool
     return slc_launch(context, &topk, SLC_K_topk, stream);
 }
 
-static sluice_status check_call(const struct sl_call *call, int32_t layer, bool route, void *stream)
+static sluice_status check_call(const struct sl_call *call, int32_t layer, void *stream)
 {
-    bool by_copy = call->context->copy_policy != SLUICE_COPY_BALANCED;
-    bool ids = call->dispatch_ids.wanted || call->recorder_ids.wanted;
-    if ((by_copy || route) && !ids && !(route && !by_copy && call->ids.wanted))
-        return sl_fail(call->context, SLUICE_UNSUPPORTED,
-                       "dispatch_ids and recorder_ids are missing: under a balanced policy the "
-                       "CUDA backend counts one of them");
     if (call->rows > INT32_MAX / SL_MAX_K)
         return sl_fail(call->context, SLUICE_INVALID,
                        "%lld rows: under a balanced policy a call has at most %d",
@@ -219,11 +240,12 @@ sluice_status slc_balance_run(const struct sl_call *call, struct slc_job *job, b
                               void *stream)
 {
     sluice_context *context = call->context;
-    sluice_status status = check_call(call, job->map.layer, route, stream);
+    sluice_status status = check_call(call, job->map.layer, stream);
     if (status || (status = begin(call, job, route, stream)))
         return status;
-    struct slc_balance_pass pass = {
-        .job = *job, .balance = problem_of(context, job), .call = call_of(context, job)};
+    struct slc_balance_pass pass = {.job = *job,
+                                    .balance = problem_of(context, job),
+                                    .call = call_of(context, job, without_ids(call, route))};
     fill_meet(context, &pass);
     slcu_result error = slc_gpu_enter(&slc_of(context)->gpu);
     if (error)

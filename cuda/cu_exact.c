@@ -2,9 +2,9 @@
  * dispatch, exact: count, then send. COUNT waits for every rank's counts, and compares what they
  * are in; SEND waits for nobody: its rows cross in rounds that staging has room for, the first with
  * heads in front, which kernels compare. */
-#include "cu_dispatch.h"
-
 #include "../src/core/mutant.h"
+#include "cu_carry.h"
+#include "cu_dispatch.h"
 
 /* -------------------------------------------------------------------------------------- count */
 
@@ -23,7 +23,8 @@ static sluice_status refuse_capture(const struct sl_dispatch *call)
     return SLUICE_OK;
 }
 
-/* What one rank tells another: a head, then rows of each of its slots, then tokens. */
+/* What one rank tells another: a head, then rows of each of its slots, then tokens, then what the
+ * step balance has for it. */
 static const struct slc_head *head_at(const char *said)
 {
     return (const struct slc_head *)(const void *)said;
@@ -39,7 +40,7 @@ static void fill_count(const struct sl_dispatch *call, struct slc_move *job)
     struct slc_lane *lane = slc_lane_of(call);
     slc_fill_layout(call, job);
     slc_fill_exchange(call->context, job, SL_KIND_COUNT, call->args->layer, call->args->lane,
-                      (uint64_t)call->columns);
+                      slc_carry_form(call, (uint64_t)call->columns));
     job->call.epoch = call->layer->bank->epoch;
     job->out = lane->said_out;
     job->in = lane->said_in;
@@ -66,6 +67,8 @@ static sluice_status trade_counts(const struct sl_dispatch *call, const struct s
     slcu_result error = slc_move_launch(context, job, SLC_K_lay_out, call->tokens, stream);
     if (!error)
         error = slc_move_launch(context, job, SLC_K_tell_counts, 1, stream);
+    if (!error)
+        error = slc_carry(call, job);
     sluice_status status = slc_judge(context, "laying out a dispatch", error);
     if (status || (status = slc_move_group(context, job, said_message, stream)))
         return status;
@@ -146,6 +149,8 @@ sluice_status slc_dispatch_count(struct sl_dispatch *call)
         return status;
     lay_out(call);
     slcu_result error = slc_move_launch(context, job, SLC_K_lay_rows, 1, call->args->stream);
+    if (!error)
+        error = slc_take_carried(call, job);
     if ((status = slc_judge(context, "laying out rows", error)))
         return status;
     *call->args->row_count = call->lane->rows.total;

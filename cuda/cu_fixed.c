@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * dispatch with fixed capacities: nothing is known on the host, so every message has the size of
  * its capacity, and what a capacity cannot hold is told by the kernels. */
+#include "cu_carry.h"
 #include "cu_dispatch.h"
 
 static void fill_capacities(const struct sl_dispatch *call, struct slc_move *job)
@@ -29,13 +30,12 @@ static void fill(const struct sl_dispatch *call, struct slc_move *job)
     fill_capacities(call, job);
     slc_fill_send(call, job);
     slc_fill_exchange(call->context, job, SL_KIND_FIXED, call->args->layer, call->args->lane,
-                      sl_dispatch_form(call));
+                      slc_carry_form(call, sl_dispatch_form(call)));
     job->token_bytes = (int32_t)call->token_bytes;
     job->out = lane->out;
     job->in = lane->in;
     job->out_stride = job->in_stride = (int64_t)mover->pair_bytes;
-    job->front =
-        (int32_t)slc_padded((int64_t)sizeof(struct slc_head) + ((int64_t)job->local + 1) * 4);
+    job->front = (int32_t)slc_padded(slc_carry_at(job) + slc_carry_bytes(call));
     job->counts_in = (const int32_t *)(const void *)(lane->in + sizeof(struct slc_head));
     job->counts_stride = job->in_stride / (int64_t)sizeof(int32_t);
     job->first = 0;
@@ -58,11 +58,15 @@ static sluice_status run(const struct sl_dispatch *call, struct slc_move *job)
     int64_t records = job->peers > 1 ? job->peers * job->capacity_pair : 0;
     slcu_result error = slc_move_launch(context, job, SLC_K_lay_out, job->tokens, stream);
     if (!error)
+        error = slc_carry(call, job);
+    if (!error)
         error = slc_move_launch(context, job, SLC_K_pack, job->tokens ? job->tokens : 1, stream);
     sluice_status status = slc_judge(context, "packing tokens", error);
     if (status || (status = slc_move_group(context, job, message, stream)))
         return status;
     error = slc_move_launch(context, job, SLC_K_lay_rows, 1, stream);
+    if (!error)
+        error = slc_take_carried(call, job);
     if (!error)
         error = slc_enqueue_padding(call, job, call->lane->rows.total);
     if (!error)

@@ -32,8 +32,9 @@ int32_t slc_layout_warps(int32_t keys)
 /* A message of COUNT. */
 static int64_t said_bytes(const sluice_context *context)
 {
-    return slc_padded((int64_t)sizeof(struct slc_head) +
-                      ((int64_t)context->exchange->local_max + 1) * 4);
+    const struct sl_exchange *exchange = context->exchange;
+    int64_t counts = (int64_t)exchange->local_max + 1 + exchange->carried_max;
+    return slc_padded((int64_t)sizeof(struct slc_head) + counts * 4);
 }
 
 static size_t lay_there(const sluice_context *context, struct slc_lane *lane, char *base)
@@ -61,6 +62,9 @@ static size_t lay_there(const sluice_context *context, struct slc_lane *lane, ch
     job->landing = sl_piece(&cut, ranks + 1, sizeof *job->landing);
     job->came = sl_piece(&cut, ranks, sizeof *job->came);
     job->came_rows = sl_piece(&cut, ranks, sizeof *job->came_rows);
+    bool asked = exchange->carried_max > 0;
+    job->wanted = asked ? sl_piece(&cut, ranks * local, sizeof *job->wanted) : NULL;
+    job->carried = sl_piece(&cut, exchange->carried_max, sizeof *job->carried);
     lane->said_stride = said_bytes(context);
     lane->said_out = sl_piece(&cut, 2 * ranks, (size_t)lane->said_stride);
     lane->said_in = lane->said_out ? lane->said_out + ranks * lane->said_stride : NULL;

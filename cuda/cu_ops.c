@@ -36,12 +36,12 @@ sluice_status slc_remap(sluice_context *context, const sluice_remap_args *args)
     }
     slc_fill_job(&job, &call, SLUICE_OP_REMAP);
     slc_fill_map(&job, &call, args->layer);
-    if (call.waterfill && (status = slc_water_check(&call, args->stream)))
+    if (call.waterfill && (status = slc_water_begin(&call, &job, args->stream)))
         return status;
     status = call.balance ? slc_balance_run(&call, &job, false, args->stream)
                           : slc_launch(context, &job, SLC_K_remap, args->stream);
     if (!status && call.waterfill)
-        status = slc_water_run(&call, &job, args->stream);
+        status = slc_water_run(&call, &job, NULL, args->stream);
     return sl_leave(context, SLUICE_OP_REMAP, started, status);
 }
 
@@ -55,14 +55,15 @@ static sluice_status route(sluice_context *context, const sluice_route_args *arg
         return status;
     slc_fill_job(&job, &call, SLUICE_OP_ROUTE);
     slc_fill_map(&job, &call, args->layer);
-    if (call.waterfill && (status = slc_water_check(&call, args->stream)))
-        return status;
-    job.counters =
+    uint64_t *counters =
         args->skip_record && !SL_MUTANT(skip_record_ignored) ? NULL : call.layer->bank->counters;
+    job.counters = counters;
+    if (call.waterfill && (status = slc_water_begin(&call, &job, args->stream)))
+        return status;
     status = call.balance ? slc_balance_run(&call, &job, true, args->stream)
                           : slc_launch(context, &job, SLC_K_route, args->stream);
     if (!status && call.waterfill)
-        status = slc_water_run(&call, &job, args->stream);
+        status = slc_water_run(&call, &job, counters, args->stream);
     return sl_leave(context, SLUICE_OP_ROUTE, started, status);
 }
 

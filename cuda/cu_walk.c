@@ -82,6 +82,28 @@ sluice_status slc_launch(sluice_context *context, struct slc_job *job, enum slc_
     return slc_judge(context, "cuLaunchKernel", error);
 }
 
+sluice_status slc_clear_drawn(sluice_context *context, uint64_t *drawn, int32_t physical,
+                              void *stream)
+{
+    const struct slc_gpu *gpu = &slc_of(context)->gpu;
+    slcu_result error = slc_gpu_enter(gpu);
+    if (error)
+        return slc_judge(context, "cuCtxPushCurrent", error);
+    error =
+        gpu->driver->MemsetD8Async(slc_address(drawn), 0, (size_t)physical * sizeof *drawn, stream);
+    slc_gpu_leave(gpu);
+    return slc_judge(context, "cuMemsetD8Async", error);
+}
+
+sluice_status slc_launch_drawn(sluice_context *context, const struct slc_job *job,
+                               enum slc_kernel kernel, uint64_t *drawn, void *stream)
+{
+    struct slc_job counted = *job;
+    sluice_status status = slc_clear_drawn(context, drawn, job->map.physical, stream);
+    counted.counters = drawn;
+    return status ? status : slc_launch(context, &counted, kernel, stream);
+}
+
 /* -------------------------------------------------------------------------------------- jobs */
 
 static struct slc_floats floats_of(const struct sl_view *view)

@@ -22,6 +22,14 @@ int32_t slc_few_of(const struct slc_job *job, enum slc_kernel kernel);
 sluice_status slc_launch(sluice_context *context, struct slc_job *job, enum slc_kernel kernel,
                          void *stream);
 
+/* The same, all choices counted by copy in `drawn` [P], cleared before, and nowhere else. */
+sluice_status slc_launch_drawn(sluice_context *context, const struct slc_job *job,
+                               enum slc_kernel kernel, uint64_t *drawn, void *stream);
+
+/* Clears `drawn` in the order of `stream`. */
+sluice_status slc_clear_drawn(sluice_context *context, uint64_t *drawn, int32_t physical,
+                              void *stream);
+
 struct slc_grid {
     int64_t blocks;
     int32_t warps, shared_bytes;

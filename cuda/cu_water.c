@@ -6,6 +6,7 @@
 #include "../src/core/mutant.h"
 #include "../src/core/remap.h"
 #include "cu_mover.h"
+#include "cu_walk.h"
 #include "kernels/water_job.h"
 
 /* ------------------------------------------------------------------------------------ memory */
@@ -39,6 +40,7 @@ static size_t lay_out(const sluice_context *context, struct slc_water_state *sta
     struct sl_cut cut = {state->memory, 0};
     for (int32_t i = 0; i < context->layer_count; i++) {
         struct slc_layer_water unused, *own = cut.base ? &state->layers[i] : &unused;
+        int64_t physical = context->layers[i].bank->shape.physical;
         if (!fills(context, i))
             continue;
         own->mine = sl_piece(&cut, 1, row_bytes(context));
@@ -47,6 +49,7 @@ static size_t lay_out(const sluice_context *context, struct slc_water_state *sta
         own->rooms = sl_piece(&cut, context->ranks, sizeof(int64_t));
         own->plan = sl_piece(&cut, 1, sizeof(struct slc_water_plan));
         own->finished = sl_piece(&cut, 1, sizeof(uint32_t));
+        own->drawn = sl_piece(&cut, dynamic(context) ? physical : 0, sizeof(uint64_t));
     }
     return cut.used;
 }
@@ -97,7 +100,14 @@ void slc_water_close(sluice_context *context)
 
 /* -------------------------------------------------------------------------------------- calls */
 
-static struct slc_water water_of(const struct sl_call *call, const struct slc_job *job)
+/* None of its outputs says which ranks were chosen. */
+static bool without_ids(const struct sl_call *call)
+{
+    return !call->dispatch_ids.wanted && !call->recorder_ids.wanted;
+}
+
+static struct slc_water water_of(const struct sl_call *call, const struct slc_job *job,
+                                 uint64_t *counters)
 {
     const struct slc_layer_water *own = &slc_of(call->context)->water->layers[job->map.layer];
     const sluice_context *context = call->context;
@@ -113,6 +123,8 @@ static struct slc_water water_of(const struct sl_call *call, const struct slc_jo
                               .rooms = own->rooms,
                               .plan = own->plan,
                               .finished = own->finished,
+                              .drawn = without_ids(call) ? own->drawn : NULL,
+                              .counters = counters,
                               .dynamic = dynamic(context),
                               .few = call->rows < SL_WATERFILL_LEAST &&
                                      !SL_MUTANT(waterfill_moves_few),
@@ -147,7 +159,7 @@ static sluice_status run(sluice_context *context, struct slc_water *water, bool 
     return status ? status : slc_judge(context, "placing shared columns", error);
 }
 
-sluice_status slc_water_check(const struct sl_call *call, void *stream)
+sluice_status slc_water_begin(const struct sl_call *call, struct slc_job *job, void *stream)
 {
     sluice_context *context = call->context;
     if (call->rows > INT32_MAX)
@@ -155,20 +167,22 @@ sluice_status slc_water_check(const struct sl_call *call, void *stream)
                        (long long)call->rows, INT32_MAX);
     if (!dynamic(context))
         return SLUICE_OK;
-    if (!call->dispatch_ids.wanted && !call->recorder_ids.wanted)
-        return sl_fail(context, SLUICE_UNSUPPORTED,
-                       "dispatch_ids and recorder_ids are missing: under WATERFILL_DYNAMIC the "
-                       "CUDA backend counts one of them");
-    return SL_MUTANT(failed_route_counts) ? SLUICE_OK : slc_share_ready(context, stream);
+    sluice_status status =
+        SL_MUTANT(failed_route_counts) ? SLUICE_OK : slc_share_ready(context, stream);
+    if (status || !without_ids(call))
+        return status;
+    job->counters = slc_of(context)->water->layers[job->map.layer].drawn;
+    return slc_clear_drawn(context, job->counters, job->map.physical, stream);
 }
 
-sluice_status slc_water_run(const struct sl_call *call, const struct slc_job *job, void *stream)
+sluice_status slc_water_run(const struct sl_call *call, const struct slc_job *job,
+                            uint64_t *counters, void *stream)
 {
     sluice_context *context = call->context;
     bool dispatched = call->dispatch_ids.wanted;
     if (!dispatched && !dynamic(context))
         return SLUICE_OK;
-    struct slc_water water = water_of(call, job);
+    struct slc_water water = water_of(call, job, counters);
     slcu_result error = slc_gpu_enter(&slc_of(context)->gpu);
     if (error)
         return slc_judge(context, "cuCtxPushCurrent", error);

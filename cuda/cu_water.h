@@ -14,6 +14,7 @@ struct slc_layer_water {
     int64_t *line, *rooms;
     void *plan;
     uint32_t *finished;
+    uint64_t *drawn; /* [P] */
 };
 
 /* NULL in the context where no layer has shared columns under a waterfill. */
@@ -32,11 +33,13 @@ size_t slc_water_needs(const sluice_context *context, size_t *host);
 bool slc_water_open(sluice_context *context, slcu_result *error);
 void slc_water_close(sluice_context *context);
 
-/* Before anything of a checked call is launched: can its shared columns go by it? */
-sluice_status slc_water_check(const struct sl_call *call, void *stream);
+/* Before anything of a checked call is launched: can its shared columns go by it? Where none of its
+ * outputs says which ranks were chosen, job->counters become what `run` reads and clears here. */
+sluice_status slc_water_begin(const struct sl_call *call, struct slc_job *job, void *stream);
 
 /* After the launches of a checked call, whose shared columns are at home: static two launches,
- * dynamic three and a collective. */
-sluice_status slc_water_run(const struct sl_call *call, const struct slc_job *job, void *stream);
+ * dynamic three and a collective. counters: those that job->counters were before `begin`. */
+sluice_status slc_water_run(const struct sl_call *call, const struct slc_job *job,
+                            uint64_t *counters, void *stream);
 
 #endif

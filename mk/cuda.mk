@@ -58,6 +58,7 @@ $(BUILD)/cuda_counts $(BUILD)/cuda_faults: $(BUILD)/%: tests/cuda/%.c plugin.h $
 	$(Q)$(CC) $(CFLAGS_ALL) -O1 -g -Wno-missing-field-initializers -o $@ $< -ldl -lm
 
 # With ranks as threads.
+$(BUILD)/cuda_moves: tests/cuda/move_scene.c tests/cuda/move_scene.h
 $(BUILD)/cuda_moves $(BUILD)/cuda_lost $(BUILD)/cuda_layout: $(BUILD)/%: tests/cuda/%.c src/comm/comm_threads.c \
     src/comm/comm_threads.h plugin.h $(wildcard abi/ext/*.h) mk/cuda.mk
 	@mkdir -p $(@D)

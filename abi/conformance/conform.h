@@ -37,7 +37,8 @@ extern const struct cf_list cf_table_cases, cf_struct_cases, cf_argument_cases, 
     cf_every_row_cases, cf_waterfill_cases, cf_record_cases, cf_promise_cases, cf_weights_cases,
     cf_route_cases, cf_placement_cases, cf_rank_cases, cf_dispatch_cases, cf_fixed_cases,
     cf_combine_cases, cf_fault_cases, cf_lost_cases, cf_hot_cases, cf_thread_cases, cf_device_cases,
-    cf_tensor_cases, cf_window_cases, cf_balance_cases, cf_quota_cases, cf_plan_cases;
+    cf_tensor_cases, cf_window_cases, cf_balance_cases, cf_quota_cases, cf_carried_cases,
+    cf_plan_cases;
 
 #define CF_LIST(list_, array_)                                                                     \
     const struct cf_list list_ = {(array_), sizeof(array_) / sizeof *(array_)}

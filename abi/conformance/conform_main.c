@@ -14,7 +14,7 @@ static const struct cf_list *const LISTS[] = {
     &cf_route_cases,  &cf_placement_cases, &cf_rank_cases,      &cf_dispatch_cases,
     &cf_fixed_cases,  &cf_combine_cases,   &cf_fault_cases,     &cf_lost_cases,
     &cf_hot_cases,    &cf_thread_cases,    &cf_device_cases,    &cf_balance_cases,
-    &cf_quota_cases,  &cf_plan_cases};
+    &cf_quota_cases,  &cf_carried_cases,   &cf_plan_cases};
 
 enum { LIST_COUNT = sizeof LISTS / sizeof *LISTS, MAX_CASES = 512 };
 

@@ -222,10 +222,17 @@ static void in_graph(const void *what)
     cf_run_ranks(RANKS, graph_rank, what);
 }
 
+/* Rows cost most, so that shared columns are those of TOKENS. */
+static const sluice_costs COSTS = {
+    .struct_size = sizeof COSTS, .expert_ps = 200, .row_ps = 1000, .near_ps = 20, .far_ps = 40};
+
+/* what: the costs, or NULL: TOKENS. */
 static void local(const void *what)
 {
-    (void)what;
-    const sluice_balance_config config = {.struct_size = sizeof config};
+    const sluice_balance_config config = {.struct_size = sizeof config,
+                                          .objective =
+                                              what ? SLUICE_BALANCE_COST : SLUICE_BALANCE_TOKENS,
+                                          .costs = what};
     static struct cb_problem problem;
     static struct cb_answer want;
     struct mapped out;
@@ -424,6 +431,7 @@ static const struct cf_case CASES[] = {
      NULL},
     {"quotas.graph", "NOW in a graph, launched again with other choices", in_graph, NULL},
     {"quotas.local", "LOCAL: in those of this rank's counts", local, NULL},
+    {"quotas.cost", "LOCAL, under COST, whose quotas are solve's as well", local, &COSTS},
     {"quotas.stale", "STALE: boundaries are those of the last steps' quotas, rounded down", stale,
      NULL},
     {"quotas.dead", "a dead rank has no quota", dead, NULL},

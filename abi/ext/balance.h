@@ -108,10 +108,10 @@ typedef struct sluice_balance_api {
 
     /* Of one layer, or of all with layer -1; before the first call TOKENS and LOCAL hold. Equal on
      * all ranks: the mode of a remap is part of what MISMATCH compares. Between two steps; graphs
-     * that hold remap or route of the layer are captured again. What was counted is forgotten, also
-     * by `set` of sluice.ranks/1. [waits]. Errors: INVALID, UNSUPPORTED (the context was not opened
-     * for the mode or has no balanced policy), NO_MEMORY (STALE keeps `steps` counts of every rank;
-     * sluice_needs has those of the default number of steps). */
+     * that hold remap, route or dispatch of the layer are captured again. What was counted is
+     * forgotten, also by `set` of sluice.ranks/1. [waits]. Errors: INVALID, UNSUPPORTED (the
+     * context was not opened for the mode or has no balanced policy), NO_MEMORY (STALE keeps
+     * `steps` counts of every rank; sluice_needs has those of the default number of steps). */
     sluice_status (*configure)(sluice_context *context, int32_t layer,
                                const sluice_balance_config *config);
 

@@ -27,7 +27,7 @@ SLC_DEVICE void slc_count_tile(const struct slc_balance_pass *pass, int32_t tile
         bins[e] = 0;
     __syncwarp();
     struct slc_cell cell = slc_first_cell(&pass->job);
-    for (; cell.row < at.rows; slc_next_cell(&pass->job, &cell)) {
+    for (; cell.row < at.rows && !pass->call.drawn; slc_next_cell(&pass->job, &cell)) {
         int64_t t = at.first + cell.row;
         if (!slc_row_live(&pass->job, t))
             continue;
@@ -70,6 +70,21 @@ SLC_DEVICE void slc_sum_tiles(const struct slc_balance_pass *pass, int32_t e)
     pass->call.own[e] = sum;
 }
 
+/* What the first pass of a call without ids has counted; where another policy picks copies also
+ * for the load. */
+SLC_DEVICE void slc_take_drawn(const struct slc_balance_pass *pass, int32_t e)
+{
+    const struct slc_balance *balance = &pass->balance;
+    int32_t begin = balance->by_copy ? e : balance->start[e];
+    int32_t end = balance->by_copy ? e + 1 : balance->start[e + 1];
+    uint64_t drawn = 0;
+    for (int32_t c = begin; c < end; c++)
+        drawn += pass->call.drawn[balance->by_copy ? c : balance->copies[c]];
+    pass->call.own[e] = (int32_t)drawn;
+    if (balance->by_copy && pass->call.counters && drawn > 0)
+        atomicAdd((slc_u64 *)&pass->call.counters[e], (slc_u64)drawn);
+}
+
 extern "C" __global__ void __launch_bounds__(SLC_BALANCE_THREADS)
     slc_balance_count(const __grid_constant__ struct slc_balance_pass pass)
 {
@@ -85,4 +100,6 @@ extern "C" __global__ void __launch_bounds__(SLC_BALANCE_THREADS)
     for (int32_t e = (int32_t)threadIdx.x + (pass.balance.by_copy ? entries : 0); e <= entries;
          e += (int32_t)blockDim.x)
         slc_sum_tiles(&pass, e);
+    SLC_EACH_OF(e, pass.call.drawn ? entries : 0)
+    slc_take_drawn(&pass, e);
 }

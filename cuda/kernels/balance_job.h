@@ -9,6 +9,12 @@
 #include "kernel_job.h"
 #include "meet_job.h"
 
+/* As sluice_costs. */
+struct slc_costs {
+    int64_t expert_ps, row_ps, near_ps, far_ps;
+    int32_t add, reserved;
+};
+
 /* The problem of one layer. Source s is the s-th living rank; with `alone` there is one source,
  * this rank, and where rank is -1 it is of no rank. */
 struct slc_balance {
@@ -27,6 +33,9 @@ struct slc_balance {
     int64_t *columns; /* [ranks] shared columns to each rank; iff level and F > 0 */
     int32_t *column;  /* [SL_MAX_SHARED] as in sl_quotas; iff level and F > 0 */
     void *scratch;    /* slc_balance_bytes; NULL: they lie in the block's shared memory */
+    /* COST */
+    struct slc_costs costs;
+    void *cost_scratch; /* slc_cost_bytes */
 };
 
 /* What a call's rows get, and how they are counted: by tiles of rows, a warp each, in row order. */
@@ -40,6 +49,9 @@ struct slc_balance_call {
     int64_t *line;      /* [ranks] shared columns of this call up to and with each rank */
     int32_t *stale;     /* STALE: 1: counts have come since the quotas were made; else NULL */
     uint64_t *counters; /* [P] what the call's quotas are added to; NULL: nowhere */
+    /* [P] this call's choices by copy, of whichever copies, where it has no ids that could be
+     * counted; NULL: job.in_ids are */
+    const uint64_t *drawn;
     int32_t tile_rows, tile_count;
     int32_t visited_only, reserved;
 };
@@ -71,6 +83,7 @@ struct slc_balance_step {
 
 enum {
     SLC_BALANCE_THREADS = 256,
+    SLC_BALANCE_WARPS = SLC_BALANCE_THREADS / SLC_WARP,
     SLC_PLACE_THREADS = 128,
     SLC_MOST_TILES = 128,
     SLC_LEAST_TILE_ROWS = 16
@@ -82,6 +95,12 @@ SL_INLINE int64_t slc_balance_bytes(int64_t entries, int64_t ranks, int64_t phys
     int64_t wide = 2 * (entries + 1) + 2 * physical + 5 * ranks;
     int64_t narrow = 2 * entries + 3 * physical + 6 * ranks;
     return 8 * wide + (4 * narrow + 7) / 8 * 8;
+}
+
+/* What COST's solver has beside it, aligned to 8. */
+SL_INLINE int64_t slc_cost_bytes(int64_t ranks)
+{
+    return ranks * (8 * SLC_BALANCE_WARPS + 8);
 }
 
 #endif

@@ -5,5 +5,7 @@
 extern "C" __global__ void __launch_bounds__(SLC_BALANCE_THREADS, 1)
     slc_balance_solve(const __grid_constant__ struct slc_balance_pass pass)
 {
-    slc_balance_of_call(&pass, slc_shared);
+    if (slc_call_begin(&pass))
+        slc_solve(&pass.balance, slc_shared);
+    slc_call_end(&pass);
 }

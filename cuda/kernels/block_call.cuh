@@ -91,16 +91,20 @@ SLC_DEVICE void slc_call_columns(const struct slc_balance_pass *pass)
     }
 }
 
-/* All threads of one block: solves where counts have come, then the call's part of the answer. */
-SLC_DEVICE void slc_balance_of_call(const struct slc_balance_pass *pass, void *shared)
+/* All threads of one block: have counts come since the quotas were made? */
+SLC_DEVICE bool slc_call_begin(const struct slc_balance_pass *pass)
 {
     __shared__ int32_t other;
-    const struct slc_balance *balance = &pass->balance;
     slc_meet_end(&pass->meet, &other);
     bool fresh = !pass->call.stale || *pass->call.stale != 0;
     __syncthreads();
-    if (fresh)
-        slc_solve(balance, shared);
+    return fresh;
+}
+
+/* And after that the call's part of the answer. */
+SLC_DEVICE void slc_call_end(const struct slc_balance_pass *pass)
+{
+    const struct slc_balance *balance = &pass->balance;
     __syncthreads();
     if (threadIdx.x == 0 && pass->call.stale)
         *pass->call.stale = 0;

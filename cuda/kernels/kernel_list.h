@@ -43,8 +43,11 @@
     F(give_rows, slc_move)                                                                         \
     F(give_sums, slc_move)                                                                         \
     F(add_rows, slc_move)                                                                          \
+    F(carry, slc_carried)                                                                          \
+    F(take_carried, slc_carried)                                                                   \
     F(balance_count, slc_balance_pass)                                                             \
     F(balance_solve, slc_balance_pass)                                                             \
+    F(cost_solve, slc_balance_pass)                                                                \
     F(balance_place, slc_balance_pass)                                                             \
     F(balance_visit, slc_balance_pass)                                                             \
     F(balance_add, slc_balance_step)                                                               \

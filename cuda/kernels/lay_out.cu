@@ -145,7 +145,7 @@ SLC_DEVICE void slc_find_needed(const struct slc_move *job)
 /* Places of a slot's entries one by one, and how many are sent. */
 SLC_DEVICE void slc_place_slot(const struct slc_move *job, int32_t key, int64_t valid)
 {
-    int32_t count = 0, slots = job->ranks * job->local, rank = slc_rank_of(job, key);
+    int32_t count = 0, all = 0, slots = job->ranks * job->local, rank = slc_rank_of(job, key);
     for (int64_t t = 0; t < job->tokens; t++)
         for (int32_t c = 0; c < job->columns; c++) {
             if (slc_id_of(job, t, c, valid) != key)
@@ -153,9 +153,12 @@ SLC_DEVICE void slc_place_slot(const struct slc_move *job, int32_t key, int64_t 
             bool sent = slc_place_of(job, t, slots + rank) < job->capacity_pair;
             struct slc_item *entry = &job->entries[t * job->columns + c];
             entry->place = sent ? count++ : SL_ROW_DROPPED;
+            all++;
             entry->back = SLC_BY_SLOT;
         }
     job->totals[key] = count;
+    if (job->wanted)
+        job->wanted[key] = all;
 }
 
 /* Places among the rows that come back from a rank: by token, then column. */

@@ -167,6 +167,7 @@ extern "C" __global__ void __launch_bounds__(SLC_WARP *SLC_MOVE_WARPS, 1)
     __shared__ uint32_t short_back;
     if (threadIdx.x == 0) {
         job.found->cut = job.fixed && slc_stopped(&job);
+        job.found->differs = 0;
         short_back = 0;
     }
     __syncthreads();

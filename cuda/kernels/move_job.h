@@ -65,7 +65,7 @@ struct slc_found {
     int32_t needed, fullest; /* most tokens that should go to one peer, and which */
     int32_t rows;            /* that were needed here */
     int32_t cut;             /* what came was cut short by an abort */
-    int32_t reserved;
+    int32_t differs;         /* what came was another call's */
     int64_t number;
     struct slc_short own; /* of this rank's last dispatch */
 };
@@ -149,6 +149,8 @@ struct slc_move {
     int32_t *went_before;      /* [W * L] entries of this rank in lower slots of the same rank */
     int32_t *landing;          /* [peers + 1] where rows that come back from each peer begin */
     int32_t *came, *came_rows; /* [peers] tokens and rows from each */
+    int32_t *wanted; /* [W * L] where found->slow, totals without any capacity; NULL: nobody asks */
+    int32_t *carried; /* this rank's counts for the step balance */
     /* rows */
     const int32_t *counts_in; /* [peers][counts_stride] rows of each slot, then tokens */
     int64_t counts_stride;

@@ -109,6 +109,7 @@ SLC_DEVICE bool slc_check_heads(const struct slc_move *job, const char *first, i
         if (!slc_same_head(&own, head)) {
             struct slc_short who = {0, job->living[p], 0, 0};
             slc_tell(job, SLUICE_FAULT_MISMATCH, &who);
+            job->found->differs = 1;
             return false;
         }
         if (head->shortage.kind != 0 && !overflow) {

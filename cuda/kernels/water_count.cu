@@ -64,6 +64,21 @@ SLC_DEVICE void slc_count_tokens(const struct slc_water *water, int64_t first)
         slc_add(&water->counted[job->map.ranks], live);
 }
 
+/* What the launches before have counted. One block's threads. */
+SLC_DEVICE void slc_count_drawn(const struct slc_water *water)
+{
+    const struct slc_map *map = &water->job.map;
+    SLC_EACH_OF(p, map->physical)
+    {
+        uint64_t drawn = water->drawn[p];
+        if (drawn == 0)
+            continue;
+        slc_add(&water->counted[p / map->slots], (int64_t)drawn);
+        if (water->counters)
+            atomicAdd((slc_u64 *)&water->counters[p], (slc_u64)drawn);
+    }
+}
+
 extern "C" __global__ void __launch_bounds__(SLC_WATER_THREADS)
     slc_water_count(const __grid_constant__ struct slc_water water)
 {
@@ -77,7 +92,10 @@ extern "C" __global__ void __launch_bounds__(SLC_WATER_THREADS)
     bins[r] = 0;
     __syncthreads();
     int64_t warp = (int64_t)blockIdx.x * (blockDim.x / SLC_WARP) + threadIdx.x / SLC_WARP;
-    slc_count_rows(&water, warp * water.rows, bins);
+    if (!water.drawn)
+        slc_count_rows(&water, warp * water.rows, bins);
+    else if (blockIdx.x == 0)
+        slc_count_drawn(&water);
     if (water.dynamic)
         slc_count_tokens(&water, warp * water.rows);
     __syncthreads();

@@ -27,6 +27,9 @@ struct slc_water {
     int64_t *rooms;       /* [ranks] where visited ranks are the candidates */
     struct slc_water_plan *plan;
     uint32_t *finished; /* blocks of the count that have ended; 0 between launches */
+    /* dynamic, where neither is asked for: [P] the choices by copy; NULL: in_ids are counted */
+    const uint64_t *drawn;
+    uint64_t *counters; /* [P] what drawn is added to; NULL: nowhere */
     int32_t said_rows, dynamic;
     int32_t few;         /* 1: shared columns stay at home */
     int32_t width, rows; /* count: lanes to a row, a power of 2 from K on, at most 32; rows of a

@@ -30,8 +30,6 @@ struct sl_layer_balance {
 /* Where counts, windows and quotas lie on a device: what a backend does for sluice.balance/1. Of a
  * layer's state the host then has config and window (an address there) alone. */
 struct sl_balance_there {
-    /* UNSUPPORTED, with a text, where a config that is right asks for what is not served. */
-    sluice_status (*check)(sluice_context *context, const sluice_balance_config *config);
     void *(*make_window)(const sluice_context *context, size_t bytes); /* NULL: no memory */
     void (*drop_window)(const sluice_context *context, void *window, size_t bytes);
     /* Nothing has been counted. */

@@ -116,9 +116,6 @@ static sluice_status check_config(sluice_context *context, int32_t layer,
         return status;
     if ((status = sl_balance_check_config(&text, "config", config)))
         return sl_fail(context, status, "%s", why);
-    const struct sl_balance_there *there = context->backend->balance;
-    if (there && (status = there->check(context, config)))
-        return status;
     return check_mode(context, config->mode);
 }
 

@@ -18,6 +18,7 @@ struct world {
     sluice_router router;
     sluice_config config;
     sluice_balance_config balance;
+    sluice_costs costs;
     int32_t ranks, slots, physical, shared, rank;
     int32_t node[1024];
     int64_t rows;
@@ -51,6 +52,18 @@ static void expect(struct world *w, const char *what, const sluice_status *statu
 }
 
 /* ------------------------------------------------------------------------------------- worlds */
+
+static void draw_costs(struct world *w)
+{
+    static const int32_t MOST[] = {1, 10, 1000, 100000};
+    w->costs = (sluice_costs){.struct_size = sizeof w->costs,
+                              .expert_ps = below(MOST[below(4)]) * 20LL,
+                              .row_ps = below(MOST[below(4)]),
+                              .near_ps = chance(70) ? below(MOST[below(4)]) : 0,
+                              .add = below(2)};
+    w->costs.far_ps = chance(70) ? below(MOST[below(4)]) : w->costs.near_ps;
+    w->balance.costs = w->balance.objective == SLUICE_BALANCE_COST ? &w->costs : NULL;
+}
 
 static void draw(struct world *w)
 {
@@ -86,12 +99,13 @@ static void draw(struct world *w)
     w->rows = chance(5) ? 0 : chance(10) ? below(3000) : below(100);
     w->every_row = chance(15);
     w->balance = (sluice_balance_config){.struct_size = sizeof w->balance,
-                                         .objective = below(2),
+                                         .objective = below(3),
                                          .mode = w->every_row    ? 0
                                                  : w->ranks == 1 ? below(3)
                                                                  : below(2),
                                          .visited_only = chance(30),
                                          .steps = chance(50) ? 0 : 1 + below(4)};
+    draw_costs(w);
     int32_t of_node = 1 + below(w->ranks);
     for (int32_t i = 0; i < w->ranks; i++)
         w->node[i] = i / of_node;
@@ -245,19 +259,20 @@ struct outputs {
     struct pair *dispatch, *weights, *recorder, *ids, *chosen, *shared, *zero;
 };
 
-static struct outputs make_outputs(const struct world *w, bool gap)
+/* routes: weights of the dispatch alone are no output of a remap under a waterfill. */
+static struct outputs make_outputs(const struct world *w, bool gap, bool routes)
 {
     struct outputs out = {NULL};
     int32_t top_k = w->router.top_k;
     sluice_dtype type = any_id();
-    int32_t which = below(10);
-    if (which != 0 || w->waterfill)
+    int32_t which = below(routes || !w->waterfill ? 12 : 10);
+    if (which != 0 && which < 10)
         out.dispatch = make(type, w->rows, top_k + w->shared, gap);
-    if (which != 1)
+    if (which != 1 && which < 10)
         out.recorder = make(any_id(), w->rows, top_k, gap);
-    if (which != 2)
+    if (which != 2 && (out.dispatch || !w->waterfill))
         out.weights = make(F32, w->rows, top_k + w->shared, gap);
-    if (chance(50)) {
+    if (chance(50) || (which > 9 && w->waterfill)) {
         out.ids = make(any_id(), w->rows, top_k, gap);
         out.chosen = make(F32, w->rows, top_k, gap);
     }
@@ -305,7 +320,7 @@ static void route(struct world *w)
         num = make(any_id(), 1, 0, false);
         fill_ids(num, 0, (int32_t)w->rows);
     }
-    struct outputs out = make_outputs(w, gap);
+    struct outputs out = make_outputs(w, gap, true);
     sluice_status status[2];
 #define AT(pair_) ((pair_) ? &(pair_)->t[s] : NULL)
     for (int s = 0; s < 2; s++) {
@@ -372,7 +387,7 @@ static void remap(struct world *w)
         num = make(any_id(), 1, 0, false);
         fill_ids(num, 0, (int32_t)w->rows);
     }
-    struct outputs out = make_outputs(w, gap);
+    struct outputs out = make_outputs(w, gap, false);
     sluice_status status[2];
     sluice_remap_args args[2];
     for (int s = 0; s < 2; s++)

@@ -20,6 +20,7 @@ enum { LONGEST = 30000 };
 struct problem {
     struct sl_balance balance;
     struct slc_balance job;
+    sluice_costs costs;
     int32_t *map, *start, *copies, *living, *source, *leader, *node;
     uint8_t *alive;
     int64_t *counts;
@@ -43,6 +44,17 @@ static void place_experts(struct problem *p, int32_t experts, int32_t spread)
         p->map[i] = p->map[j];
         p->map[j] = kept;
     }
+}
+
+static sluice_costs draw_costs(void)
+{
+    static const int32_t MOST[] = {1, 10, 1000, 1000000};
+    sluice_costs costs = {.struct_size = sizeof costs, .add = below(2)};
+    costs.expert_ps = below(MOST[below(4)]) * (int64_t)(1 + below(100));
+    costs.row_ps = below(MOST[below(4)]);
+    costs.near_ps = below(3) ? below(MOST[below(4)]) : 0;
+    costs.far_ps = below(3) ? below(MOST[below(4)]) : costs.near_ps;
+    return costs;
 }
 
 static struct problem draw(int32_t ranks, int32_t slots, int32_t experts, int32_t most)
@@ -70,7 +82,8 @@ static struct problem draw(int32_t ranks, int32_t slots, int32_t experts, int32_
     p.balance.start = p.start, p.balance.copies = p.copies;
     p.balance.shared = below(2) ? 0 : 1 + below(4);
     p.balance.level = below(3) > 0;
-    p.balance.objective = below(3) == 0;
+    p.balance.objective = below(3) ? below(3) : SLUICE_BALANCE_COST;
+    p.costs = draw_costs();
     p.balance.sources = p.kind ? 1 : living;
     int32_t own = below(living);
     for (int32_t i = 0; i < living; i++)
@@ -95,7 +108,9 @@ static struct problem draw(int32_t ranks, int32_t slots, int32_t experts, int32_
                                  .nodes = nodes && p.kind != 2,
                                  .shared = p.balance.shared,
                                  .level = p.balance.level,
-                                 .objective = p.balance.objective};
+                                 .objective = p.balance.objective,
+                                 .costs = {p.costs.expert_ps, p.costs.row_ps, p.costs.near_ps,
+                                           p.costs.far_ps, p.costs.add, 0}};
     return p;
 }
 
@@ -120,7 +135,9 @@ static struct answer reference(const struct problem *p)
                                .shared = a.columns,
                                .column = a.column,
                                .whole = whole};
-    sl_balance_solve(&p->balance, &quotas, scratch);
+    struct sl_balance balance = p->balance;
+    balance.costs = &p->costs;
+    sl_balance_solve(&balance, &quotas, scratch);
     for (int32_t c = 0; c < copies; c++) {
         a.quota[c] = routed[p->copies[c]];
         a.whole[c] = whole[p->copies[c]];
@@ -148,11 +165,14 @@ static struct answer of_device(const struct problem *p)
     job.quota = there(NULL, physical * 8), job.whole = there(NULL, physical * 8);
     job.columns = there(NULL, w * 8), job.column = there(NULL, sizeof(int32_t) * SL_MAX_SHARED);
     job.scratch = small ? NULL : there(NULL, (size_t)bytes);
+    job.cost_scratch = there(NULL, (size_t)slc_cost_bytes(job.ranks));
+    bool cost = job.objective == SLUICE_BALANCE_COST;
     struct slc_balance_pass pass = {.balance = job};
     pass.call.own = there(NULL, ((size_t)job.entries + 1) * 4);
     pass.call.call = there(NULL, physical * 4);
     pass.call.line = there(NULL, w * 8);
-    kernel_run(SLC_K_balance_solve, 1, SLC_BALANCE_THREADS / 32, small ? (size_t)bytes : 0, &pass);
+    kernel_run(cost ? SLC_K_cost_solve : SLC_K_balance_solve, 1, SLC_BALANCE_WARPS,
+               small ? (size_t)bytes : 0, &pass);
     struct answer a = {back(job.quota, physical * 8),
                        back(job.whole, physical * 8),
                        back(job.columns, w * 8),
@@ -161,6 +181,7 @@ static struct answer of_device(const struct problem *p)
     memcpy(a.column, column, sizeof a.column);
     free(column);
     drop(job.start), drop(job.copies), drop(job.living), drop(job.leader), drop(job.counts.data);
+    drop(job.cost_scratch);
     if (!small)
         drop(job.scratch);
     return a;
@@ -189,12 +210,15 @@ static bool agrees(const struct problem *p)
     bool columns = p->job.level && p->job.shared > 0;
     bool same = equal(p, "quota", is.quota, be.quota, copies) &&
                 equal(p, "whole", is.whole, be.whole, copies);
-    if (same && columns && p->job.objective == SLUICE_BALANCE_TOKENS)
+    bool any = is.column[0] == -1; /* TOKENS' columns */
+    if (same && columns && p->job.objective != SLUICE_BALANCE_TOKENS) {
+        int64_t first = any, must = be.column[0] == -1;
+        same = equal(p, "kind of column", &first, &must, 1);
+    }
+    if (same && columns && any && p->job.objective != SLUICE_BALANCE_EXPERTS)
         same = equal(p, "columns", is.columns, be.columns, p->job.ranks);
     bool rows = p->counts[(int64_t)p->own * (p->job.entries + 1) + p->job.entries] > 0;
-    for (int32_t j = 0;
-         j < p->job.shared && same && columns && rows && p->job.objective == SLUICE_BALANCE_EXPERTS;
-         j++) {
+    for (int32_t j = 0; j < p->job.shared && same && columns && rows && !any; j++) {
         int64_t to = is.column[j], must = be.column[j];
         same = equal(p, "column", &to, &must, 1);
     }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Two plugins, one on a device: do dispatch and combine give the same bits? Ranks are threads;
  * random scenes over every option, with ids that are no slots, slots twice in a token, capacities
- * that are too small, NaN, infinities and subnormals. RANKS: of every scene, else they vary; with
- * "rounds" rows are so long that a pair's staging is filled more than once.
+ * that are too small, NaN, infinities and subnormals. In some, dispatch carries counts for the step
+ * balance, eagerly and in graphs: do `read`'s quotas of all ranks differ? RANKS: of every scene,
+ * else they vary; with "rounds" rows are so long that a pair's staging is filled more than once.
  *     cuda_moves CPU.so DEVICE.so SCENES [SEED [RANKS | rounds]] */
 #include <dlfcn.h>
 #include <pthread.h>
@@ -11,113 +12,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../../abi/ext/balance.h"
 #include "../../abi/ext/device.h"
 #include "../../abi/ext/stats.h"
 #include "../../src/comm/comm_threads.h"
+#include "move_scene.h"
 
-enum { MOST_RANKS = 16, MOST_BUFFERS = 24, PAYLOADS = 3, CPU = 0, THERE = 1 };
+enum { MOST_BUFFERS = 24, CPU = 0, THERE = 1 };
 
-static uint64_t mix(uint64_t z)
-{
-    z += 0x9E3779B97F4A7C15U; /* splitmix64 */
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9U;
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EBU;
-    return z ^ (z >> 31);
-}
-
-static uint64_t next(uint64_t *state)
-{
-    return mix((*state)++ * 0x632BE59BD9B4E019U);
-}
-
-static int32_t below(uint64_t *state, int32_t n)
-{
-    return (int32_t)(next(state) % (uint64_t)n);
-}
-
-static bool chance(uint64_t *state, int32_t percent)
-{
-    return below(state, 100) < percent;
-}
-
-static const sluice_dtype F32 = {SLUICE_FLOAT, 32, 1}, F16 = {SLUICE_FLOAT, 16, 1},
-                          BF16 = {SLUICE_BFLOAT, 16, 1}, I32 = {SLUICE_INT, 32, 1},
+static const sluice_dtype F32 = {SLUICE_FLOAT, 32, 1}, I32 = {SLUICE_INT, 32, 1},
                           I64 = {SLUICE_INT, 64, 1}, U8 = {SLUICE_UINT, 8, 1};
-
-/* ------------------------------------------------------------------------------------- scenes */
-
-struct scene {
-    uint64_t seed;
-    int32_t ranks, slots, shared, top_k, columns, width, payloads, align, order;
-    int32_t most; /* tokens of a rank */
-    sluice_dtype type;
-    bool native; /* the engine has a communicator of NCCL already */
-    bool fixed, strided, gaps, wide, on_input, multiply, zero, scaled, part, outside, twice;
-    int64_t capacity_pair, capacity_rows, capacity_slot, capacity_back;
-    int64_t row_bytes; /* of payloads and results, at most */
-    bool away;         /* all tokens go to the next rank */
-    bool full;         /* as many tokens and bytes as it was opened for */
-};
-
-/* ranks 0: any number of them. */
-static struct scene draw_scene(uint64_t seed, int32_t ranks)
-{
-    static const int32_t RANKS[] = {1, 1, 2, 2, 3, 4, 4, 8}, ALIGNS[] = {1, 1, 4, 16};
-    uint64_t s = mix(seed);
-    struct scene c = {
-        .seed = seed, .ranks = RANKS[below(&s, 8)], .slots = 1 + below(&s, 6), .row_bytes = 1024};
-    c.ranks = ranks ? ranks : c.ranks;
-    c.shared = below(&s, 3);
-    c.top_k = 1 + below(&s, c.slots * c.ranks < 8 ? c.slots * c.ranks : 8);
-    c.columns = c.top_k + c.shared - (chance(&s, 20) && c.top_k > 1);
-    c.most = chance(&s, 15) ? 900 : 48; /* of more than one block, and of one */
-    c.width = 1 + below(&s, c.most > 48 ? 8 : 70);
-    c.payloads = 1 + below(&s, PAYLOADS);
-    c.fixed = chance(&s, 50);
-    c.strided = c.fixed && chance(&s, 30);
-    c.align = c.strided ? 1 : ALIGNS[below(&s, 4)];
-    c.order = chance(&s, 40) ? SLUICE_COMBINE_PER_RANK : SLUICE_COMBINE_EXACT;
-    c.type = chance(&s, 40) ? F32 : chance(&s, 50) ? F16 : BF16;
-    c.gaps = chance(&s, 30);
-    c.wide = chance(&s, 30);
-    c.on_input = chance(&s, 20);
-    c.multiply = c.on_input && chance(&s, 70);
-    c.zero = chance(&s, 30);
-    c.scaled = chance(&s, 30);
-    c.part = chance(&s, 30);
-    c.outside = chance(&s, 20);
-    c.twice = chance(&s, 25);
-    c.native = chance(&s, 25);
-    if (c.fixed && chance(&s, 50)) {
-        c.capacity_pair = chance(&s, 40) ? 1 + below(&s, 20) : 0;
-        c.capacity_rows = chance(&s, 40) ? 1 + below(&s, 60) : 0;
-        c.capacity_slot = chance(&s, 40) ? 1 + below(&s, 20) : 0;
-        c.capacity_back = chance(&s, 40) ? 1 + below(&s, 30) : 0;
-    }
-    c.full = chance(&s, 30);
-    if (c.full)
-        c.row_bytes =
-            c.width * c.type.bits / 8 + (c.payloads > 1 ? 7 : 0) + (c.payloads > 2 ? 16 : 0);
-    return c;
-}
-
-/* Two ranks whose tokens all cross: 32 MiB of staging take 15 of rank 0's 17, or of their rows. */
-static struct scene rounds_scene(uint64_t seed)
-{
-    return (struct scene){.seed = seed,
-                          .ranks = 2,
-                          .slots = 2,
-                          .top_k = 1,
-                          .columns = 1,
-                          .width = (2 << 18) + 3,
-                          .payloads = 1,
-                          .align = 1,
-                          .order = seed % 2 ? SLUICE_COMBINE_EXACT : SLUICE_COMBINE_PER_RANK,
-                          .most = 17,
-                          .type = {SLUICE_FLOAT, 32, 1},
-                          .row_bytes = (2 << 20) + 64,
-                          .away = true};
-}
 
 /* ------------------------------------------------------------------------------- one rank's run */
 
@@ -146,6 +50,8 @@ struct run {
     int64_t rows;
     sluice_status status[4];   /* open, count, send or fixed, combine */
     int64_t told[2], moved[2]; /* bytes of dispatch and of combine: at most, by needs; by stats */
+    sluice_balance_answer answer;
+    int64_t routed[MOST_RANKS * MOST_RANKS * MOST_SLOTS], columns[MOST_RANKS * MOST_RANKS];
     char text[512];
 };
 
@@ -239,17 +145,31 @@ static void draw_ids(const struct scene *c, int32_t rank, struct buffer *ids)
     }
 }
 
+/* OVERFLOW comes a call later from a device. */
+static bool good(sluice_status status)
+{
+    return status == SLUICE_OK || status == SLUICE_OVERFLOW;
+}
+
+static sluice_status said(struct run *run, sluice_context *context, sluice_status status)
+{
+    if (status)
+        (void)run->side->api->last_error(context, run->text, sizeof run->text);
+    return status;
+}
+
 static sluice_context *open_one(struct run *run, int64_t *fixed_rows)
 {
     const struct scene *c = run->scene;
     const sluice_router router = {.struct_size = sizeof router,
-                                  .experts = c->slots * c->ranks,
+                                  .experts = c->experts,
                                   .top_k = c->top_k,
                                   .shared = c->shared,
                                   .scale = 2.5F,
                                   .scale_by = c->scaled ? SLUICE_SCALE_BY_ENGINE : 0,
                                   .weight_on = c->on_input};
-    const sluice_layer layer = {.struct_size = sizeof layer, .router = &router};
+    const sluice_layer layer = {
+        .struct_size = sizeof layer, .router = &router, .slots_per_rank = c->slots};
     const sluice_layer *layers[1] = {&layer};
     const sluice_transport transport = {.struct_size = sizeof transport,
                                         .max_tokens = c->most,
@@ -272,19 +192,63 @@ static sluice_context *open_one(struct run *run, int64_t *fixed_rows)
                                   .device = run->device,
                                   .layer_count = 1,
                                   .uses = c->fixed ? SLUICE_USE_FIXED : SLUICE_USE_EXACT,
+                                  .copy_policy = c->stale && !c->by_copy ? SLUICE_COPY_BALANCED : 0,
+                                  .shared_policy = c->stale ? SLUICE_SHARED_LEVEL : 0,
                                   .timeout_ns = 100000000000};
     sluice_context *context = NULL;
     run->status[0] = run->side->api->open(&config, &context, run->text, sizeof run->text);
     *fixed_rows = needs.fixed_rows;
-    run->told[0] = needs.dispatch_wire_bytes;
+    run->told[0] = (int64_t)needs.dispatch_wire_bytes * (c->fixed ? 1 + c->before : 1);
     run->told[1] = needs.combine_wire_bytes;
+    if (run->status[0] || !c->stale)
+        return context;
+    const sluice_balance_api *balance = run->side->api->extension(SLUICE_EXT_BALANCE);
+    const sluice_balance_config stale = {
+        .struct_size = sizeof stale, .mode = SLUICE_BALANCE_STALE, .steps = c->steps};
+    run->status[0] = said(run, context, balance->configure(context, 0, &stale));
     return context;
 }
 
-static sluice_status said(struct run *run, sluice_context *context, sluice_status status)
+static sluice_status read_quotas(struct run *run, sluice_context *context)
 {
-    if (status)
-        (void)run->side->api->last_error(context, run->text, sizeof run->text);
+    const sluice_balance_api *balance = run->side->api->extension(SLUICE_EXT_BALANCE);
+    run->answer = (sluice_balance_answer){.struct_size = sizeof run->answer,
+                                          .sources = run->scene->ranks,
+                                          .routed = run->routed,
+                                          .shared = run->columns,
+                                          .routed_count = sizeof run->routed / 8,
+                                          .shared_count = sizeof run->columns / 8};
+    return said(run, context, balance->read(context, 0, &run->answer, NULL));
+}
+
+/* Dispatches before the one that is compared; on a device in a graph, if the scene says so, whose
+ * communicator the first of them makes. */
+static sluice_status dispatch_before(struct run *run, sluice_context *context,
+                                     sluice_dispatch_args args)
+{
+    const struct side *there = run->side;
+    void *stream = NULL, *graph = NULL;
+    sluice_status status = SLUICE_OK;
+    int32_t i = 0;
+    bool captured = run->scene->captured && there == &sides[THERE];
+    for (; i < run->scene->before && !(captured && i == 1) && good(status); i++)
+        status = said(run, context, there->api->dispatch(context, &args));
+    if (!good(status) || i == run->scene->before)
+        return status;
+    (void)there->memory->wait(run->device, NULL);
+    if (there->memory->stream(run->device, &stream) ||
+        there->memory->capture_begin(run->device, stream))
+        exit(3);
+    args.stream = stream;
+    status = said(run, context, there->api->dispatch(context, &args));
+    if (there->memory->capture_end(run->device, stream, &graph))
+        exit(3);
+    for (; i < run->scene->before && good(status); i++)
+        if (there->memory->graph_launch(run->device, graph, stream))
+            exit(3);
+    (void)there->memory->wait(run->device, stream);
+    there->memory->graph_free(run->device, graph);
+    there->memory->stream_free(run->device, stream);
     return status;
 }
 
@@ -336,6 +300,8 @@ static void trip(struct run *run, sluice_context *context, int64_t fixed_rows)
                                  .multiply = c->multiply};
     push(run);
     if (!c->fixed)
+        run->status[1] = dispatch_before(run, context, args);
+    if (!c->fixed && !run->status[1])
         run->status[1] = said(run, context, api->dispatch(context, &args));
     pull(run);
     if (run->status[1])
@@ -356,8 +322,13 @@ static void trip(struct run *run, sluice_context *context, int64_t fixed_rows)
     args.row_slot = &row_slot->t;
     args.row_weight = &row_weight->t;
     push(run);
-    run->status[2] = said(run, context, api->dispatch(context, &args));
+    if (c->fixed)
+        run->status[2] = dispatch_before(run, context, args);
+    if (good(run->status[2]))
+        run->status[2] = said(run, context, api->dispatch(context, &args));
     pull(run);
+    if (good(run->status[2]) && c->stale)
+        run->status[1] = read_quotas(run, context);
     const sluice_combine_args back = {.struct_size = sizeof back,
                                       .scale = c->scaled,
                                       .handle = &handle,
@@ -470,12 +441,6 @@ static void run_side(const struct scene *scene, int32_t which)
     sluice_comm_threads_destroy(group);
 }
 
-/* OVERFLOW comes a call later from a device. */
-static bool good(sluice_status status)
-{
-    return status == SLUICE_OK || status == SLUICE_OVERFLOW;
-}
-
 static bool same(const struct scene *scene)
 {
     bool equal = true;
@@ -500,6 +465,14 @@ static bool same(const struct scene *scene)
                    (unsigned long long)scene->seed, r, scene->ranks, (long long)a->rows,
                    (long long)b->rows);
             return false;
+        }
+        if (a->answer.step != b->answer.step || a->answer.greatest != b->answer.greatest ||
+            memcmp(a->routed, b->routed, sizeof a->routed) != 0 ||
+            memcmp(a->columns, b->columns, sizeof a->columns) != 0) {
+            printf("not ok: scene %llu, rank %d of %d: other quotas, step %lld here, %lld there\n",
+                   (unsigned long long)scene->seed, r, scene->ranks, (long long)a->answer.step,
+                   (long long)b->answer.step);
+            equal = false;
         }
         for (int32_t i = 0; i < a->used && a->used == b->used; i++)
             if (memcmp(a->buffers[i].host, b->buffers[i].host, a->buffers[i].bytes) != 0) {

@@ -14,6 +14,7 @@
 
 #include "../../cuda/cu_types.h"
 #include "../../cuda/kernels/balance_job.h"
+#include "../../cuda/kernels/carry_job.h"
 #include "../../cuda/kernels/kernel_job.h"
 #include "../../cuda/kernels/kernel_list.h"
 #include "../../cuda/kernels/move_job.h"
