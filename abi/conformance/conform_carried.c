@@ -6,7 +6,7 @@
 #include "conform_balance.h"
 #include "conform_move.h"
 
-enum { STEPS = 2, ROUNDS = 3, MOST = 64 };
+enum { STEPS = 2, ROUNDS = 3, MOST = 64, ROUTED = MV_RANKS * MOST, SHARED = MV_RANKS * MV_RANKS };
 
 /* ------------------------------------------------------------------------------ what is carried */
 
@@ -30,14 +30,14 @@ static void add(const struct mv_scene *scene, const struct mv_tokens *tokens, in
 static void check_carried(sluice_context *context, const struct mv_scene *scene,
                           int64_t (*choices)[MOST], const int64_t *columns)
 {
-    int64_t routed[MV_RANKS * MOST], shared[MV_RANKS * MV_RANKS];
+    int64_t routed[ROUTED], shared[SHARED];
     int32_t physical = scene->slots * scene->ranks;
     sluice_balance_answer answer = {.struct_size = sizeof answer,
                                     .sources = scene->ranks,
                                     .routed = routed,
                                     .shared = shared,
-                                    .routed_count = MV_RANKS * MOST,
-                                    .shared_count = MV_RANKS * MV_RANKS};
+                                    .routed_count = ROUTED,
+                                    .shared_count = SHARED};
     EXPECT_OK(context, cb_api()->read(context, 0, &answer, NULL));
     CHECK_EQ(answer.step, ROUNDS, "steps that were counted");
     for (int32_t r = 0; r < scene->ranks; r++) {
