@@ -172,19 +172,21 @@ out=$(STANDIN_NCCL_VERSION=21400 timeout $((300 * patience)) "$build/cuda_moves"
 grep -E '^(not ok|standin)' <<<"$out"
 add "$(tail -n 1 <<<"$out")"
 
-# Ranks that are lost, come back and join, and those that are killed.
-for lives in cuda_joins cuda_killed; do
-    out=$(timeout $((300 * patience)) "$build/$lives" "$lib" 2>&1)
-    grep '^not ok' <<<"$out"
-    add "$(tail -n 1 <<<"$out")"
-done
-
 # A driver that fails; an NCCL that does, and ranks that are lost. What ranks do not agree on then
 # is reported, as it should be.
 export STANDIN_LOG=/dev/null
+# Ranks that come back and join, and that are killed: they wait more than they work.
+for lives in cuda_joins cuda_killed; do
+    timeout $((300 * patience)) "$build/$lives" "$lib" >"$build/log/$lives.log" 2>&1 &
+done
 for faults in cuda_faults cuda_lost; do
     out=$(timeout $((300 * patience)) "$build/$faults" "$lib" "${SCHEDULES:-40}" 2>&1)
     grep -A1 '^not ok' <<<"$out"
     add "$(tail -n 1 <<<"$out")"
+done
+wait
+for lives in cuda_joins cuda_killed; do
+    grep '^not ok' "$build/log/$lives.log"
+    add "$(tail -n 1 "$build/log/$lives.log")"
 done
 finish

@@ -15,7 +15,7 @@ struct station {
 /* What most of these cases are about. */
 extern const struct mv_scene ST_SMALL;
 
-/* Valid until the thread arrives anew. threads: of sluice_host, which is absent where they are 0. */
+/* Valid until the thread arrives anew. threads: of sluice_host, absent where they are 0. */
 struct station *st_arrive_with(int32_t rank, const sluice_comm *comm, const struct mv_scene *scene,
                                int64_t timeout_ns, int32_t threads);
 struct station *st_arrive(int32_t rank, const sluice_comm *comm, const struct mv_scene *scene,
