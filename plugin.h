@@ -394,8 +394,8 @@ typedef struct sluice_needs {
     uint64_t device_bytes, pinned_bytes, host_bytes;
     uint64_t staging_bytes; /* of dispatch and combine */
     int64_t fixed_rows;     /* rows that fixed dispatch's outputs must hold */
-    /* Moved to other ranks, at most, by one dispatch of the most tokens and by the combine where all
-     * ranks sent theirs to this one. */
+    /* Moved to other ranks, at most, by one dispatch of the most tokens and by the combine where
+     * all ranks sent theirs to this one. */
     int64_t dispatch_wire_bytes, combine_wire_bytes;
     int32_t communicators; /* of the device's own kind, that open will make */
     int32_t threads;       /* that open will start */
