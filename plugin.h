@@ -48,9 +48,10 @@
  *             device after `set` of sluice.ranks/1, which makes the communicator anew.)
  *   streams   A stream is a CUstream (cudaStream_t is the same) of the context's device, whose
  *             primary context need not be current; NULL is the legacy default stream. The plugin
- *             orders nothing between streams: calls that share a layer's counters or a lane are
- *             given one stream, or events of the engine's between two. All lanes and layers share
- *             one communicator on a device: exchanges are enqueued in one order on all ranks, and
+ *             orders nothing between streams: calls that share a layer's counters, its balance
+ *             (dispatch in mode STALE too) or a lane are given one stream, or events of the
+ *             engine's between two. All lanes and layers share one communicator on a device:
+ *             exchanges are enqueued in one order on all ranks, and
  *             in one order with the engine's own collectives.
  *   capture   Calls marked [capture] may be recorded in a CUDA graph and replayed. Fixed in the
  *             graph are pointers, shapes and what was on the host (num_valid, step, row_base: give

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Fuzzing. No argument: replays the corpus, one check a file, then runs each fuzzer 8 s.
+# Fuzzing. No argument: replays the corpus, one check a file, then runs each fuzzer 8 s, two beside
+# each other.
 #     fuzz.sh replay | run [SECONDS]: one of the two, already built
 # What a run keeps is below $BUILD/fuzz; an input that breaks something is named, and is then
 # best copied to tests/fuzz/corpus/NAME.
@@ -31,17 +32,28 @@ replay() {
     done
 }
 
+# One fuzzer; how it ended is in NAME.rc.
+fuzz() {
+    local name=$1
+    mkdir -p "$build/fuzz/found/$name"
+    timeout -k 5 $((seconds + 60)) "$build/fuzz/fuzz_$name" -max_total_time="$seconds" \
+        -max_len=4096 -timeout=20 -print_final_stats=1 \
+        -artifact_prefix="$build/fuzz/$name-" "$build/fuzz/found/$name" \
+        "tests/fuzz/corpus/$name" >"$build/fuzz/$name.log" 2>&1
+    echo $? >"$build/fuzz/$name.rc"
+}
+
 run() {
     local name log rc
     for name in $names; do
-        mkdir -p "$build/fuzz/found/$name"
-        log=$build/fuzz/$name.log
-        timeout -k 5 $((seconds + 60)) "$build/fuzz/fuzz_$name" -max_total_time="$seconds" \
-            -max_len=4096 -timeout=20 -print_final_stats=1 \
-            -artifact_prefix="$build/fuzz/$name-" "$build/fuzz/found/$name" \
-            "tests/fuzz/corpus/$name" >"$log" 2>&1
-        rc=$?
-        if [ $rc = 0 ]; then
+        rm -f "$build/fuzz/$name.rc"
+        while [ "$(jobs -rp | wc -l)" -ge 2 ]; do wait -n; done
+        fuzz "$name" &
+    done
+    wait
+    for name in $names; do
+        log=$build/fuzz/$name.log rc=$(cat "$build/fuzz/$name.rc")
+        if [ "$rc" = 0 ]; then
             ok
             echo "$name: $(sed -n 's/^stat::number_of_executed_units: //p' "$log") inputs, none breaks it"
         else

@@ -85,8 +85,8 @@ if [ "$level" = check ]; then
     script header 60 quick
     script symbols 60
 else
-    part asan 400 "$make unit-asan && CT_PATIENCE=3 $build/asan/unit"
-    part tsan 400 "$make unit-tsan && CT_PATIENCE=3 $plain $build/tsan/unit"
+    part asan 400 "$make unit-asan && CT_PATIENCE=3 bash tests/halves.sh $build/asan/unit"
+    part tsan 400 "$make unit-tsan && CT_PATIENCE=3 bash tests/halves.sh $plain $build/tsan/unit"
     part clang 400 "make --no-print-directory -s -j2 BUILD=$build/clang CC=clang CXX=clang++ \
         all unit && $build/clang/unit"
     script header 120

@@ -315,7 +315,8 @@ SLC_DEVICE bool slc_take_better(const struct slc_cost *cost, int64_t z,
     for (int32_t turn = 0;; turn++) {
         slc_count_up(cost, turn == 1, z, numbers);
         int64_t time = slc_slowest(cost).time;
-        if (turn == 2 || (turn == 1 && time < by_rows))
+        bool shorter = time < by_rows && !SL_MUTANT(balance_cost_by_rows);
+        if (turn == 2 || (turn == 1 && shorter))
             return turn == 1;
         by_rows = time;
         slc_swap_answers(cost->flow);
@@ -332,7 +333,7 @@ SLC_DEVICE void slc_solve_cost(const struct slc_balance *job, void *shared)
     slc_cost_bind(&cost, &flow);
     int64_t z = slc_solve_both(&flow, &cost, &numbers);
     bool ones = slc_take_better(&cost, z, &numbers);
-    if (!job->by_copy)
+    if (!job->by_copy && !SL_MUTANT(balance_cost_by_rows))
         slc_improve(&cost);
     __syncthreads();
     SLC_EACH_OF(e, job->by_copy ? 0 : job->entries)
