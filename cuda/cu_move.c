@@ -151,8 +151,7 @@ static bool stopped(const struct slc_lane *lane)
 
 static bool under_way(const struct slc_told *told)
 {
-    return __atomic_load_n(&told->begun, __ATOMIC_ACQUIRE) >
-           __atomic_load_n(&told->ended, __ATOMIC_ACQUIRE);
+    return slc_under_way(told, __atomic_load_n(&told->begun, __ATOMIC_ACQUIRE));
 }
 
 enum { NOTHING = -2 };
@@ -203,10 +202,8 @@ sluice_status slc_move_wait(sluice_context *context, int32_t lane_index, void *s
     if (!error && !stopped(lane))
         return SLUICE_OK;
     int32_t index = waits_for(slc_of(context)->mover, lane_index);
-    if (!stopped(lane) && index == NOTHING)
+    if (!stopped(lane) && (index == NOTHING || !slc_watch_end(context, index, true)))
         return lost(context, SLUICE_PEER_LOST, "waiting for the stream",
                     "what was enqueued before has not ended");
-    if (!stopped(lane))
-        (void)slc_watch_end(context, index, true);
     return slc_mover_usable(context);
 }

@@ -2,6 +2,7 @@
 #include "cu_mover.h"
 
 #include <string.h>
+#include <time.h>
 
 #include "../src/backend/bk_config.h"
 #include "../src/backend/bk_cut.h"
@@ -399,7 +400,10 @@ slcu_result slc_mover_renew(sluice_context *context, void *stream)
     const struct slcu_driver *driver = slc_of(context)->gpu.driver;
     if (!mover)
         return SLCU_SUCCESS;
+    const struct timespec moment = {.tv_nsec = 100000};
     slc_mover_lose(context, SLUICE_CANCELLED, -1, SLUICE_OP_DISPATCH, -1);
+    while (atomic_load(&mover->looking)) /* what it finds is of before */
+        (void)nanosleep(&moment, NULL);
     slcu_result error = push_peers(context, stream);
     int64_t first = atomic_load(&context->generation) << 32; /* no number comes twice */
     if (!error)
@@ -415,7 +419,6 @@ slcu_result slc_mover_renew(sluice_context *context, void *stream)
     mover->lost = (struct slc_lost){.status = SLUICE_OK};
     mover->shortage = (struct slc_short){0, 0, 0, 0};
     pthread_mutex_unlock(&mover->told_lock);
-    atomic_store(&mover->ending, false);
     return error;
 }
 

@@ -53,7 +53,7 @@ struct slc_mover {
     struct slc_share share;
     struct slc_look look;
     struct slc_watch watch;
-    atomic_bool ending;        /* a thread has found, or is finding, who is lost; until `set` */
+    atomic_bool looking;       /* a thread finds out who is lost */
     pthread_mutex_t told_lock; /* guards the two below, and what lanes were told */
     struct slc_lost lost;
     struct slc_short shortage; /* what no call has returned yet; kind 0: none */
@@ -117,9 +117,17 @@ static inline bool slc_watched(const sluice_context *context)
 {
     return context->host.threads != 1 && context->ranks > 1;
 }
-/* Ends what a lane (-1: what is shared) has begun and not ended, with a fault that names
- * who did not come to it; the first caller does it. late: its time is over; else what runs on the
- * communicator has failed, and false says that several may yet come. [any thread] */
+/* Is exchange `number` the last that has begun, and has it not ended? */
+static inline bool slc_under_way(const struct slc_told *told, int64_t number)
+{
+    return __atomic_load_n(&told->begun, __ATOMIC_ACQUIRE) == number &&
+           __atomic_load_n(&told->ended, __ATOMIC_ACQUIRE) < number;
+}
+
+/* Ends what a lane (-1: what is shared) has begun and not ended, with a fault that names who did
+ * not come to it; of several threads one does it. late: its time is over; else what runs on the
+ * communicator has failed, and those that are slow are waited for. True: no exchange is possible
+ * any more. [any thread] */
 bool slc_watch_end(sluice_context *context, int32_t index, bool late);
 /* False: no thread. */
 bool slc_watch_open(sluice_context *context);

@@ -127,13 +127,18 @@ static bool is_lost(struct slc_mover *mover)
 bool slc_watch_end(sluice_context *context, int32_t index, bool late)
 {
     struct slc_mover *mover = slc_of(context)->mover;
+    const struct slc_told *told = index < 0 ? mover->share.told : mover->lanes[index].told;
     const struct timespec moment = {.tv_nsec = 100000};
-    do {
-        if (!atomic_exchange(&mover->ending, true) && !is_lost(mover) && !end(context, index, late))
-            atomic_store(&mover->ending, false);
-        while (atomic_load(&mover->ending) && !is_lost(mover)) /* another thread looks */
+    int64_t number = __atomic_load_n(&told->begun, __ATOMIC_ACQUIRE);
+    bool seen = false;
+    while (!seen && !is_lost(mover) && slc_under_way(told, number)) {
+        if (atomic_exchange(&mover->looking, true)) { /* another thread does */
             (void)nanosleep(&moment, NULL);
-    } while (late && !is_lost(mover));
+            continue;
+        }
+        seen = is_lost(mover) || !slc_under_way(told, number) || end(context, index, late) || !late;
+        atomic_store(&mover->looking, false);
+    }
     return is_lost(mover);
 }
 
