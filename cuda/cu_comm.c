@@ -106,10 +106,10 @@ static sluice_status make(struct slc_comm *comm, const struct slc_comm_plan *pla
 {
     const sluice_comm *host = plan->host;
     slnc_config config = settings(&comm->nccl);
+    pthread_mutex_lock(&comm->lock);
     slnc_result result = by_split ? split(comm, host, &config)
                                   : comm->nccl.CommInitRankConfig(&comm->comm, host->size,
                                                                   first->id, host->rank, &config);
-    pthread_mutex_lock(&comm->lock);
     if (comm->comm)
         result = slc_comm_settle(comm, result, plan->timeout_ns);
     pthread_mutex_unlock(&comm->lock);
@@ -179,13 +179,13 @@ sluice_status slc_comm_open(struct slc_comm *comm, const struct slc_comm_plan *p
     comm->ranks = plan->host->size;
     if (!comm->made && pthread_mutex_init(&comm->lock, NULL) != 0)
         return say(text, text_size, SLUICE_NO_MEMORY, "no memory for a communicator's lock");
-    comm->made = true;
+    __atomic_store_n(&comm->made, true, __ATOMIC_RELEASE);
     return open_with(comm, plan, plan->scratch, peer, text, text_size);
 }
 
 bool slc_comm_use(struct slc_comm *comm)
 {
-    if (!comm->made)
+    if (!__atomic_load_n(&comm->made, __ATOMIC_ACQUIRE))
         return false;
     pthread_mutex_lock(&comm->lock);
     if (comm->comm)

@@ -393,6 +393,16 @@ static slcu_result number(const sluice_context *context, struct slc_found *found
                : driver->MemcpyHtoDAsync(slc_address(&found->number), first, sizeof *first, stream);
 }
 
+/* Nothing has been told; a thread may be looking. */
+static void forget(struct slc_told *told)
+{
+    __atomic_store_n(&told->begun, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&told->ended, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&told->faults, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&told->taken, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&told->stopped, 0, __ATOMIC_RELEASE);
+}
+
 /* What runs may still tell of what was aborted: it is over when this returns. */
 slcu_result slc_mover_renew(sluice_context *context, void *stream)
 {
@@ -414,8 +424,8 @@ slcu_result slc_mover_renew(sluice_context *context, void *stream)
         error = driver->StreamSynchronize(stream);
     pthread_mutex_lock(&mover->told_lock);
     for (int32_t i = 0; i < mover->lane_count; i++)
-        memset(mover->lanes[i].told, 0, sizeof *mover->lanes[i].told);
-    memset(mover->share.told, 0, sizeof *mover->share.told);
+        forget(mover->lanes[i].told);
+    forget(mover->share.told);
     mover->lost = (struct slc_lost){.status = SLUICE_OK};
     mover->shortage = (struct slc_short){0, 0, 0, 0};
     pthread_mutex_unlock(&mover->told_lock);

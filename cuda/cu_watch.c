@@ -27,7 +27,8 @@ static bool over(sluice_context *context, struct slc_comm *comm, const struct sl
 {
     int64_t begun = __atomic_load_n(&told->begun, __ATOMIC_ACQUIRE);
     int64_t ended = __atomic_load_n(&told->ended, __ATOMIC_ACQUIRE);
-    if (told->stopped || begun <= ended || begun != waiting->number) {
+    bool stopped = __atomic_load_n(&told->stopped, __ATOMIC_ACQUIRE) != 0;
+    if (stopped || begun <= ended || begun != waiting->number) {
         *waiting = (struct waiting){begun, now()};
         return false;
     }
