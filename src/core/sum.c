@@ -2,15 +2,21 @@
 #include "sum.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "mutant.h"
 #include "sl_half.h"
 
+/* A row in a record may lie anywhere: behind payloads of odd length. */
 static float get(const void *row, int32_t type, int64_t i)
 {
-    if (type == SL_F32)
-        return ((const float *)row)[i];
-    uint16_t half = ((const uint16_t *)row)[i];
+    float whole;
+    uint16_t half;
+    if (type == SL_F32) {
+        memcpy(&whole, (const char *)row + i * (int64_t)sizeof whole, sizeof whole);
+        return whole;
+    }
+    memcpy(&half, (const char *)row + i * (int64_t)sizeof half, sizeof half);
     return type == SL_F16 ? sl_f16_to_f32(half) : sl_bf16_to_f32(half);
 }
 

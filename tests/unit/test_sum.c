@@ -202,3 +202,20 @@ CT(sum, portable_is_one_fma_a_row, "the portable sum is a literal loop of fmaf, 
         }
     }
 }
+
+CT(sum, at_odd_addresses, "a row behind payloads of odd length is multiplied where it lies")
+{
+    static const int32_t types[] = {SL_F32, SL_F16, SL_BF16};
+    float row[MOST], want[MOST], got[MOST];
+    char moved[MOST * 4 + 1];
+    rng.state = 19;
+    for (int32_t i = 0; i < 3; i++) {
+        size_t bytes = MOST * (types[i] == SL_F32 ? 4 : 2);
+        for (int32_t k = 0; k < MOST; k++)
+            row[k] = draw(0);
+        memcpy(moved + 1, row, bytes);
+        sl_scale_portable(want, row, types[i], 0, MOST, 1.5F);
+        sl_scale_portable(got, moved + 1, types[i], 0, MOST, 1.5F);
+        ct_true(memcmp(got, want, bytes) == 0);
+    }
+}
