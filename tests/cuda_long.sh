@@ -82,6 +82,26 @@ for faults in cuda_faults cuda_lost; do
     grep -A1 -E '^not ok' <<<"$out"
     add "${SCHEDULES:-1000} schedules, $faults" "$(tail -n 1 <<<"$out")"
 done
+# The same under sanitizers: the host's code, its threads and the one that watches.
+plain=
+setarch -R true 2>/dev/null && plain="setarch -R"
+for sanitizer in thread address,undefined; do
+    own=$build/cuda-${sanitizer%,*}
+    mkdir -p "$own/obj/cuda"
+    cp "$build/obj/cuda/kernels.fatbin" "$own/obj/cuda/"
+    make --no-print-directory -s -j2 BUILD="$own" CFLAGS="-O1 -g -fsanitize=$sanitizer" \
+        LDFLAGS="-fsanitize=$sanitizer" CLOSED= "$own/libsluice_cpu.so" "$own/libsluice_cuda.so" \
+        "$own/cuda_lost" "$own/cuda_moves" "$own/cuda_joins" || failed=$((failed + 1))
+    # The stand-in keeps what it knows of memory that was freed.
+    export ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1 TSAN_OPTIONS=halt_on_error=1
+    for words in "cuda_lost $own/libsluice_cuda.so 60" "cuda_joins $own/libsluice_cuda.so" \
+        "cuda_moves $own/libsluice_cpu.so $own/libsluice_cuda.so 60"; do
+        # shellcheck disable=SC2086  # words
+        out=$(timeout 1200 $plain "$own/"$words 2>&1)
+        grep -E '^not ok|SUMMARY|runtime error' <<<"$out"
+        add "$sanitizer, ${words%% *}" "$(tail -n 1 <<<"$out")"
+    done
+done
 if [ $skipped -gt 0 ]; then
     echo "$passed passed, $failed failed, $skipped skipped"
 else
