@@ -108,9 +108,8 @@ static size_t lay_pinned(const sluice_context *context, struct slc_mover *mover,
 /* Bytes of messages, at most. */
 struct sizes {
     int64_t token, back; /* of a token, and of a row (PER_RANK: a sum) that comes back */
-    int64_t head, said,
-        front;    /* of a head, a COUNT, and what stands before a fixed message's tokens */
-    int64_t rows; /* that come back in a fixed message */
+    int64_t head, said;  /* of a head, and of a COUNT, or what a fixed message has before tokens */
+    int64_t rows;        /* that come back in a fixed message */
 };
 
 static struct sizes sizes_of(const sluice_context *context)
@@ -124,7 +123,6 @@ static struct sizes sizes_of(const sluice_context *context)
         .back = slc_padded(exact ? t->combine_row_bytes : 2 * t->combine_row_bytes),
         .head = (int64_t)sizeof(struct slc_head),
         .said = said_bytes(context),
-        .front = said_bytes(context),
         .rows = exact ? t->capacity_back : t->capacity_pair,
     };
 }
@@ -148,7 +146,7 @@ static void size_staging(const sluice_context *context, struct slc_mover *mover)
         landing = tokens * (exact ? columns : sl_least(columns, ranks)) * back + ranks * head;
     }
     if (context->uses & SLUICE_USE_FIXED) {
-        pair = most(pair, sizes.front + t->capacity_pair * token);
+        pair = most(pair, sizes.said + t->capacity_pair * token);
         pair = most(pair, head + sizes.rows * back);
     }
     pair = (pair + 255) / 256 * 256;
@@ -179,7 +177,7 @@ static void tell_wire(const sluice_context *context, sluice_needs *needs)
         combine = rows * sizes.back + others * sizes.head;
     }
     if (context->uses & SLUICE_USE_FIXED) {
-        dispatch = most(dispatch, others * (sizes.front + t->capacity_pair * sizes.token));
+        dispatch = most(dispatch, others * (sizes.said + t->capacity_pair * sizes.token));
         combine = most(combine, others * (sizes.head + sizes.rows * sizes.back));
     }
     needs->dispatch_wire_bytes = dispatch;
