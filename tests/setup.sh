@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # Installs what the tests need by apt-get, as root on a Debian machine; elsewhere says what is
-# missing and fails. `check` asks only for what the quick tests use.
+# missing and fails. `check` asks only for what the quick tests use. Where there is no nvcc, it comes
+# from PyPI below BUILD; without it the CUDA backend's tests are skipped.
 set -u
+cd "$(dirname "$0")/.." || exit 1
 
 # what shows that it is there (a command or a file) | Debian package
 needs='
@@ -27,6 +29,19 @@ mandoc                                    | mandoc
 /usr/include/glpk.h                       | libglpk-dev
 '
 
+# Where make looks for it.
+has_nvcc() {
+    command -v nvcc >/dev/null || [ -x /usr/local/cuda/bin/nvcc ] ||
+        compgen -G "${BUILD:-build}/cuda/lib/python3*/site-packages/nvidia/cu13/bin/nvcc" >/dev/null
+}
+wheels=
+if [ "${1:-test}" != check ] && ! has_nvcc; then
+    wheels=1
+    needs=$needs'
+/usr/lib/python3*/ensurepip               | python3-venv
+'
+fi
+
 missing() {
     while IFS='|' read -r sign package; do
         sign=${sign//[[:space:]]/}
@@ -39,8 +54,17 @@ missing() {
     done <<<"$needs"
 }
 
+# The end, where no package is missing.
+finish() {
+    [ -n "$wheels" ] || exit 0
+    echo "installing: nvcc from PyPI (make cuda-wheels)"
+    timeout 400 make --no-print-directory -s BUILD="${BUILD:-build}" cuda-wheels >/dev/null 2>&1
+    has_nvcc || echo "that failed: the CUDA backend is not built and not tested"
+    exit 0
+}
+
 packages=$(missing | sort -u | tr '\n' ' ')
-[ -z "$packages" ] && exit 0
+[ -z "$packages" ] && finish
 
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     echo "installing: $packages"
@@ -51,7 +75,7 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     rm -f /tmp/sluice-setup.$$
     hash -r
     packages=$(missing | sort -u | tr '\n' ' ')
-    [ -z "$packages" ] && exit 0
+    [ -z "$packages" ] && finish
 fi
 echo "the tests need these Debian packages: $packages"
 echo "as root: apt-get install --no-install-recommends $packages"
