@@ -123,6 +123,47 @@ static void overflow(const void *what)
     cf_run_ranks(2, overflow_rank, what);
 }
 
+/* An exact dispatch of the lane in which a fixed one has just exceeded a capacity of rank 1's. */
+static void then_exact_rank(int32_t rank, int32_t size, const sluice_comm *comm, const void *what)
+{
+    (void)size;
+    const struct mv_scene *scene = what;
+    struct mv_scene exact = *scene;
+    static _Thread_local struct mv_tokens tokens[MV_RANKS];
+    struct cf_setup setup;
+    struct mv_trip trip;
+    exact.fixed = false;
+    mv_setup(scene, comm, &setup);
+    setup.config.uses = SLUICE_USE_FIXED | SLUICE_USE_EXACT;
+    sluice_context *context = cf_open(&setup);
+    for (int32_t r = 0; r < 2; r++)
+        draw_hot(scene, r, 1, &tokens[r]);
+    mv_start(&trip, scene, context, rank, &tokens[rank]);
+    trip.row_count = setup.needs.fixed_rows;
+    (void)mv_dispatch(&trip);
+    cf_fill_bytes(trip.results, 0);
+    bool told = mv_combine(&trip) == SLUICE_OVERFLOW; /* or the next call, of a device */
+    told = mv_combine(&trip) == SLUICE_OVERFLOW || told;
+    CHECK(told || !cf_memory, "no call told rank %d of the overflow", rank);
+    EXPECT_OK(context, cf_ranks()->clear(context));
+    mv_start(&trip, &exact, context, rank, &tokens[rank]);
+    for (int32_t round = 0; round < 2; round++) {
+        EXPECT_OK(context, mv_dispatch(&trip));
+        mv_compute(&trip, tokens);
+        EXPECT_OK(context, mv_combine(&trip));
+        mv_check_out(&trip, tokens);
+    }
+    sluice_fault fault = {.struct_size = sizeof fault};
+    EXPECT_OK(context, cf_ranks()->poll(context, &fault));
+    CHECK_EQ(fault.kind, SLUICE_FAULT_NONE, "kind of the fault on rank %d", rank);
+    cf_api->close(context);
+}
+
+static void then_exact(const void *what)
+{
+    cf_run_ranks(2, then_exact_rank, what);
+}
+
 static void default_capacity_rank(int32_t rank, int32_t size, const sluice_comm *comm,
                                   const void *what)
 {
@@ -311,6 +352,8 @@ static const struct cf_case CASES[] = {
     {"fixed.overflow_rows", "rows beyond capacity_rows are told and come back as NaN", overflow,
      OVERFLOW(.scene = {HOT, .capacity_rows = 10}, .kind = 2, .had = 10, .needed = 16,
               .lost = {0, 6})},
+    {"fixed.then_exact", "an exact dispatch knows nothing of a fixed one's overflow", then_exact,
+     SCENE(HOT, .capacity_rows = 10)},
     {"fixed.overflow_back", "rows beyond capacity_back are told and come back as NaN", overflow,
      OVERFLOW(.scene = {HOT, .capacity_back = 6}, .kind = 4, .had = 6, .needed = 8,
               .lost = {2, 2})},

@@ -338,19 +338,10 @@ SLC_DEVICE void slc_solve_cost(const struct slc_balance *job, void *shared)
     __syncthreads();
     SLC_EACH_OF(e, job->by_copy ? 0 : job->entries)
     slc_split_expert(&flow, e);
-    if (!job->level || job->shared == 0)
+    if (!slc_begin_columns(&flow, ones, z, &numbers))
         return;
-    if (threadIdx.x == 0)
-        job->column[0] = -1;
-    if (!ones) {
-        slc_split_columns(&flow, z, &numbers);
-        return;
-    }
     SLC_EACH_OF(r, job->ranks)
-    {
-        job->columns[r] = 0;
-        flow.rank_level[r] = cost.serves[r];
-    }
+    flow.rank_level[r] = cost.serves[r];
     __syncthreads();
     if (threadIdx.x < SLC_WARP && sl_id_at(&job->counts, flow.own, job->entries) > 0)
         slc_choose_servers(&flow);

@@ -89,6 +89,25 @@ SLC_DEVICE void slc_fold(const struct slc_flow *flow, struct slc_flow_numbers *n
     __syncthreads();
 }
 
+/* Shared columns by rows are split; true: by experts, of which the caller says who serves. All
+ * threads come here. */
+SLC_DEVICE bool slc_begin_columns(const struct slc_flow *flow, bool ones, int64_t z,
+                                  struct slc_flow_numbers *numbers)
+{
+    const struct slc_balance *job = flow->job;
+    if (!job->level || job->shared == 0)
+        return false;
+    if (threadIdx.x == 0)
+        job->column[0] = -1;
+    if (!ones) {
+        slc_split_columns(flow, z, numbers);
+        return false;
+    }
+    SLC_EACH_OF(r, job->ranks)
+    job->columns[r] = 0;
+    return true;
+}
+
 /* All threads of one block come here. */
 SLC_DEVICE void slc_solve(const struct slc_balance *job, void *shared)
 {
@@ -109,16 +128,8 @@ SLC_DEVICE void slc_solve(const struct slc_balance *job, void *shared)
             flow.units[c] *= flow.load[e];
         slc_split_expert(&flow, e);
     }
-    if (!job->level || job->shared == 0)
+    if (!slc_begin_columns(&flow, ones, z, &numbers))
         return;
-    if (threadIdx.x == 0)
-        job->column[0] = -1;
-    if (!ones) {
-        slc_split_columns(&flow, z, &numbers);
-        return;
-    }
-    SLC_EACH_OF(r, job->ranks)
-    job->columns[r] = 0;
     __syncthreads();
     if (threadIdx.x < SLC_WARP && sl_id_at(&job->counts, flow.own, job->entries) > 0) {
         slc_serve_columns(&flow, z);
