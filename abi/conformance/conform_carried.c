@@ -94,6 +94,35 @@ static void carried(const void *what)
     cf_run_ranks(scene->ranks, carried_rank, scene);
 }
 
+/* Rank 1 has no mode STALE: what the others' messages carry is not what its own do. */
+static void other_mode_rank(int32_t rank, int32_t size, const sluice_comm *comm, const void *what)
+{
+    (void)size;
+    const struct mv_scene *scene = what;
+    static _Thread_local struct mv_tokens tokens;
+    const sluice_balance_config config = {
+        .struct_size = sizeof config, .mode = SLUICE_BALANCE_STALE, .steps = STEPS};
+    struct cf_setup setup;
+    struct mv_trip trip;
+    mv_setup(scene, comm, &setup);
+    setup.config.copy_policy = SLUICE_COPY_BALANCED;
+    sluice_context *context = cf_open(&setup);
+    if (rank != 1)
+        EXPECT_OK(context, cb_api()->configure(context, -1, &config));
+    mv_draw(scene, rank, &tokens);
+    mv_start(&trip, scene, context, rank, &tokens);
+    EXPECT(context, mv_count(&trip), SLUICE_MISMATCH, "rank");
+    cf_meet();
+    cf_api->close(context);
+}
+
+static void other_mode(const void *what)
+{
+    const struct mv_scene *scene = what;
+    (void)cb_api();
+    cf_run_ranks(scene->ranks, other_mode_rank, scene);
+}
+
 /* ---------------------------------------------------------------------------------- without ids */
 
 enum { RANKS = 3, EXPERTS = 10, TOP_K = 3, SLOTS = 5, PHYSICAL = RANKS * SLOTS, ROWS = 33 };
@@ -172,6 +201,8 @@ static const struct mv_scene FIXED = {
 static const struct cf_case CASES[] = {
     {"carried.exact", "STALE: an exact dispatch carries what every rank chose", carried, &EXACT},
     {"carried.fixed", "STALE: a fixed dispatch carries what every rank chose", carried, &FIXED},
+    {"carried.mismatch", "a rank without mode STALE dispatches with none that has it", other_mode,
+     &EXACT},
     {"carried.without_ids", "a call that asks for no ids is counted like any other", without_ids,
      NULL},
 };
