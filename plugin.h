@@ -51,8 +51,8 @@
  *             orders nothing between streams: calls that share a layer's counters, its balance
  *             (dispatch in mode STALE too) or a lane are given one stream, or events of the
  *             engine's between two. All lanes and layers share one communicator on a device:
- *             exchanges are enqueued in one order on all ranks, and
- *             in one order with the engine's own collectives.
+ *             exchanges are enqueued in one order on all ranks, and in one order with the engine's
+ *             own collectives.
  *   capture   Calls marked [capture] may be recorded in a CUDA graph and replayed. Fixed in the
  *             graph are pointers, shapes and what was on the host (num_valid, step, row_base: give
  *             them on the device); tables of placements and of living ranks, counters and an absent
@@ -72,9 +72,9 @@
  *             record at once (poll of sluice.ranks/1), the next call that exchanges returns it, and
  *             outputs of exchanges since are void. What ends such a wait after the timeout is a
  *             thread of the plugin, if sluice_host.threads allows it (so by default), else
- *             `quiesce` or `set` alone. A rank whose arguments are INVALID has not
- *             come: it repeats the call corrected, or quiesces. After PEER_LOST, MISMATCH or
- *             CANCELLED no exchange is possible (NOT_READY) until `set` of sluice.ranks/1.
+ *             `quiesce` or `set` alone. A rank whose arguments are INVALID has not come: it repeats
+ *             the call corrected, or quiesces. After PEER_LOST, MISMATCH or CANCELLED no exchange
+ *             is possible (NOT_READY) until `set` of sluice.ranks/1.
  *   layout    is that of LP64 platforms.
  *
  * Words: E routed ("logical") experts, Z zero experts, K choices a token, F shared experts that
@@ -208,8 +208,8 @@ SLUICE_ASSERT_ENDS_WITH(sluice_host, reserved);
  * threads or over MPI, comm_threads.h and comm_mpi.h of src/comm fill this in. Buffers are host
  * memory, on a device too: there `open`, windows of load and the first exchange after a `set` (it
  * makes the device's communicator anew) use them, while counts and rows go by the device's own
- * communicator. One comm serves one context, and must outlive it or the
- * `set` of sluice.ranks/1 that replaces it.
+ * communicator. One comm serves one context, and must outlive it or the `set` of sluice.ranks/1
+ * that replaces it.
  *
  * Callbacks return SLUICE_OK, PEER_LOST, CANCELLED or MISMATCH (a message of an unexpected length);
  * isend and irecv also NO_MEMORY; any other status is taken as a failure of the exchange.
